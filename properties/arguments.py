@@ -1,0 +1,578 @@
+"""C1–C3: the signature, what is taken, and what is refused before any arithmetic."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from .cases import FUNCTIONS, REDUCTIONS, Case, Lattice, Mask, Operand
+from .probe import Probe, same_bits
+from .registry import prop
+from .strategies import CALLS, cases, small_grid
+from .violation import Violation
+
+NAMES = ("x_recon", "x", "mask")
+STRICT = ("strict_inputs",)
+
+
+@dataclass(frozen=True)
+class Bad:
+    """A bad call: the argument at fault, what stands there, the error, facts the message must hold.
+
+    `make` is an expression for the bad argument; `good` is the tensor that would have been right.
+    """
+
+    argument: str
+    make: str
+    error: type[Exception] | tuple[type[Exception], ...]
+    facts: tuple[str, ...]
+
+    def value(self, good: Tensor) -> Any:
+        return eval(self.make, {"torch": torch, "np": np, "good": good, "nan": float("nan")})
+
+
+def _refused(probe: Probe, bad: Bad, case: Case, *, words: bool = False) -> None:
+    """Raise unless the bad call is refused with the right error and nothing is modified.
+
+    With `words`, judge the message instead: it must name the argument and state the facts.
+    """
+    inputs = probe.build(case)
+    probe.note(inputs.mask)
+    given: dict[str, Any] = dict(zip(NAMES, inputs))
+    if bad.argument in given:
+        given[bad.argument] = bad.value(given[bad.argument])
+    before = {name: (t.clone(), t._version) for name, t in given.items() if _plain_tensor(t)}
+    text = partial(_bad_call, probe, bad, case)
+    wanted = " or ".join(
+        e.__name__ for e in (bad.error if isinstance(bad.error, tuple) else (bad.error,))
+    )
+    what = f"{bad.argument} = {bad.make}"
+    message = ""
+    try:
+        probe.calls += 1
+        keyword = {} if case.reduction is None else {"reduction": case.reduction}
+        if bad.argument == "reduction":
+            keyword = {"reduction": bad.value(inputs.x)}
+        got = probe.function(case.function)(*given.values(), **keyword)
+    except bad.error as error:
+        message = str(error)
+    except Exception as error:
+        if words:
+            return  # another property judges the type
+        raise Violation(
+            f"{what} is refused with the wrong kind of error",
+            got=f"{type(error).__name__}: {error}",
+            wanted=wanted,
+            script=text,
+        ) from None
+    else:
+        if words:
+            return
+        raise Violation(f"{what} is accepted", got=got, wanted=wanted, script=text)
+    if words:
+        _informs(bad, message, text)
+        return
+    for name, (copy, version) in before.items():
+        tensor = given[name]
+        if tensor._version != version or not same_bits(tensor, copy):
+            raise Violation(
+                f"{name} was modified by a call that was refused", got=tensor, wanted=copy, script=text
+            )
+
+
+def _bad_call(probe: Probe, bad: Bad, case: Case) -> str:
+    reduction = "" if case.reduction is None else f", reduction={case.reduction!r}"
+    lines = case.script(probe.subject.imports, call=False).splitlines()
+    if bad.argument in NAMES:
+        lines += [f"good = {bad.argument}", f"{bad.argument} = {bad.make}"]
+    else:
+        reduction = f", reduction={bad.make}"
+    return "\n".join([*lines, f"{case.function}(x_recon, x, mask{reduction})  # must raise"])
+
+
+def _plain_tensor(value: Any) -> bool:
+    return (
+        isinstance(value, Tensor)
+        and value.layout == torch.strided
+        and not value.is_nested
+        and value.device.type != "meta"
+        and value.element_size() <= 8
+        and not str(value.dtype).startswith("torch.float8")
+    )
+
+
+def _informs(bad: Bad, message: str, script: Callable[[], str]) -> None:
+    if not re.search(rf"(?<![A-Za-z_0-9]){bad.argument}(?![A-Za-z_0-9])", message):
+        raise Violation(
+            f"the message does not name the argument {bad.argument}",
+            got=message,
+            wanted=f"the word {bad.argument}",
+            script=script,
+        )
+    lower = message.lower()
+    for fact in bad.facts:
+        if not re.search(fact, lower):
+            raise Violation(
+                "the message does not say what came",
+                got=message,
+                wanted=f"something that matches {fact!r}",
+                script=script,
+            )
+
+
+NON_TENSORS = tuple(
+    Bad(name, make, TypeError, (fact,))
+    for name in NAMES
+    for make, fact in (
+        ("good.tolist()", "list"),
+        ("good.numpy()", "ndarray|numpy"),
+        ("None", "none"),
+        ("1.0", "float"),
+        ("1", "int"),
+        ("True", "bool"),
+        ("tuple(good)", "tuple"),
+        ("'mask'", "str"),
+    )
+)
+VALUE_DTYPES = tuple(
+    Bad(name, f"good.to(torch.{dtype})", TypeError, (fact,))
+    for name in ("x_recon", "x")
+    for dtype, fact in (
+        ("int64", "int64|long"),
+        ("int32", "int32|int"),
+        ("int16", "int16|short"),
+        ("int8", "int8|char"),
+        ("uint8", "uint8|byte"),
+        ("bool", "bool"),
+        ("complex64", "complex"),
+        ("complex128", "complex"),
+        ("float8_e4m3fn", "float8"),
+        ("float8_e5m2", "float8"),
+    )
+)
+MASK_DTYPES = tuple(
+    Bad("mask", make, TypeError, (fact,))
+    for make, fact in (
+        ("good.to(torch.uint8)", "uint8|byte"),
+        ("good.to(torch.uint8) * 255", "uint8|byte"),
+        ("good.to(torch.int8)", "int8|char"),
+        ("good.to(torch.int32)", "int32|int"),
+        ("good.to(torch.int64)", "int64|long"),
+        ("good.to(torch.float16)", "float16|half"),
+        ("good.to(torch.float32)", "float32|float"),
+        ("good.to(torch.float64)", "float64|double"),
+        ("good.to(torch.bfloat16)", "bfloat16"),
+        ("good.to(torch.complex64)", "complex"),
+        ("torch.zeros_like(good, dtype=torch.int64)", "int64|long"),
+        ("torch.ones_like(good, dtype=torch.float32) / 2", "float32|float"),
+    )
+)
+LAYOUTS = tuple(
+    Bad(name, make, TypeError, (fact,))
+    for name in NAMES
+    for make, fact in (
+        ("good.to_sparse()", "sparse|coo|layout|strided|dense"),
+        ("good.to_sparse_csr()", "sparse|csr|layout|strided|dense"),
+        ("good.to_sparse_csc()", "sparse|csc|layout|strided|dense"),
+    )
+)
+SHAPES = tuple(
+    Bad(name, make, ValueError, (fact,))
+    for name in NAMES
+    for make, fact in (
+        ("good[0]", r"\b4\b|\b1\b|dim"),
+        ("good[:, 0]", r"\b3\b|\b1\b|dim"),
+        ("good[0, 0]", r"\(\)|\[\]|0|scalar|dim"),
+        ("good[None]", r"1\D+3\D+4|\b3\b|dim"),
+        ("good[..., None]", r"3\D+4\D+1|\b3\b|dim"),
+        ("good[:1]", r"1\D+4"),
+        ("good[:, :1]", r"3\D+1"),
+        ("good[:1, :1]", r"1\D+1"),
+        ("good[:2]", r"2\D+4"),
+        ("good[:, :2]", r"3\D+2"),
+        ("good[:0]", r"0\D+4"),
+        ("good[:, :0]", r"3\D+0"),
+        ("good.t()", r"4\D+3"),
+        ("good.reshape(2, 6)", r"2\D+6"),
+        ("good.reshape(1, 12)", r"1\D+12"),
+        ("good.reshape(-1)", r"12|\b1\b|dim"),
+        ("good.repeat(1, 2)", r"3\D+8"),
+        ("good.repeat(2, 1)", r"6\D+4"),
+    )
+)
+DEVICES = tuple(Bad(name, "good.to('meta')", ValueError, ("meta",)) for name in NAMES)
+REDUCTION = tuple(
+    Bad("reduction", make, error, (fact,))
+    for make, error, fact in (
+        ("'none'", ValueError, "none"),
+        ("'SUM'", ValueError, "sum"),
+        ("'Mean'", ValueError, "mean"),
+        ("''", ValueError, r"''|\"\"|empty"),
+        ("'batchmean'", ValueError, "batchmean"),
+        ("'batch-mean'", ValueError, "batch-mean"),
+        ("' mean'", ValueError, "mean"),
+        ("'sum '", ValueError, "sum"),
+        ("'means'", ValueError, "means"),
+        ("'m'", ValueError, "m"),
+        ("None", (TypeError, ValueError), "none"),
+        ("3", (TypeError, ValueError), "3|int"),
+        ("0", (TypeError, ValueError), "0|int"),
+        ("True", (TypeError, ValueError), "true|bool"),
+        ("b'sum'", (TypeError, ValueError), "sum|bytes"),
+        ("['sum']", (TypeError, ValueError), "sum|list"),
+        ("('mean',)", (TypeError, ValueError), "mean|tuple"),
+        ("torch.mean", (TypeError, ValueError), "mean|builtin|function"),
+    )
+)
+
+_BASE = Case(shape=(3, 4), mask=Mask("bernoulli", 3))
+
+
+def _bases(argument: str) -> Iterator[Case]:
+    """Good calls to spoil: each function and reduction, half or required-grad inputs, and masks that
+    a hasty early return would take."""
+    calls = CALLS if argument != "reduction" else tuple((f, None) for f in FUNCTIONS)
+    for function, reduction in calls:
+        for mask, dtype in itertools.product(("bernoulli", "empty", "full"), ("float32", "float16")):
+            grads = ("x_recon",) if mask == "full" else ()
+            yield _BASE.but(
+                function=function,
+                reduction=reduction,
+                mask=Mask(mask, 3),
+                x_recon=Operand(dtype, Lattice(1)),
+                x=Operand(dtype, Lattice(2)),
+                grads=grads,
+            )
+
+
+def _all_refused(probe: Probe, table: tuple[Bad, ...], shapes: tuple[tuple[int, int], ...]) -> None:
+    for bad in table:
+        for case in _bases(bad.argument):
+            if "numpy" in bad.make or "tolist" in bad.make:
+                case = case.but(grads=())
+            for shape in shapes:
+                _refused(probe, bad, probe.fit(case.but(shape=shape)))
+
+
+_REFUSED_FIRST = (
+    "A bad argument that gets through is computed with: broadcast, taken as indices, or as weights."
+)
+
+
+@prop(
+    "C1-default-reduction",
+    statement="Without `reduction`, masked_sse is \"batch_mean\" and masked_mse is \"mean\".",
+    rationale="The two functions differ in their default and in nothing else.",
+    catches="a default of the other function, or of F.mse_loss",
+    cases=cases(empty=False),
+    grid=lambda effort: small_grid(
+        effort,
+        shapes=((1, 2), (2, 1), (2, 3), (3, 2)),
+        pairs=(("float32", "float32"), ("float64", "float64"), ("float16", "float16")),
+        calls=tuple((f, None) for f in FUNCTIONS),
+    ),
+)
+def default_reduction(probe: Probe, case: Case) -> None:
+    case = case.but(reduction=None)
+    loss, inputs = probe.loss(case)
+    probe.right_value(loss, case, inputs)
+
+
+@prop(
+    "C1-keywords",
+    statement="x_recon, x and mask may be given by name, in any order, with the same result.",
+    rationale="Names are part of the signature: training code calls losses by keyword.",
+    catches="renamed or swapped parameters",
+    cases=cases(empty=False),
+    weight=0.3,
+)
+def keywords(probe: Probe, case: Case) -> None:
+    inputs = probe.build(case)
+    probe.note(inputs.mask)
+    plain = probe.call(case, inputs)
+    given: dict[str, Any] = {} if case.reduction is None else {"reduction": case.reduction}
+    function = probe.function(case.function)
+    keyword = ", ".join([f"{n}={n}" for n in reversed(NAMES)] + [f"{k}={v!r}" for k, v in given.items()])
+    for named in (
+        function(mask=inputs.mask, x=inputs.x, x_recon=inputs.x_recon, **given),
+        function(inputs.x_recon, mask=inputs.mask, x=inputs.x, **given),
+    ):
+        if not isinstance(named, Tensor) or not same_bits(plain, named):
+            raise Violation(
+                "by name the result is another one",
+                got=named,
+                wanted=plain,
+                script="\n".join(
+                    [
+                        case.script(probe.subject.imports),
+                        f"print({case.function}({keyword}))",
+                    ]
+                ),
+            )
+
+
+@prop(
+    "C1-keyword-only",
+    statement="`reduction` given by position raises TypeError.",
+    rationale="A fourth positional argument may mean anything; the keyword cannot be mistaken.",
+    catches="a signature without the bare star",
+    needs=STRICT,
+)
+def keyword_only(probe: Probe) -> None:
+    for function, reduction in itertools.product(FUNCTIONS, REDUCTIONS):
+        case = _BASE.but(function=function, reduction=reduction)
+        inputs = probe.build(case)
+        probe.note(inputs.mask)
+        script = case.script(probe.subject.imports, call=False)
+        script += f"\n{function}(x_recon, x, mask, {reduction!r})  # must raise TypeError"
+        loss = getattr(probe.subject, function)
+        if loss is None:
+            continue
+        probe.calls += 1
+        try:
+            got = loss(*inputs, reduction)
+        except TypeError:
+            continue
+        raise Violation("reduction is taken by position", got=got, wanted="TypeError", script=script)
+
+
+@prop(
+    "C2-dtypes",
+    statement="Each of x_recon and x may be float16, bfloat16, float32 or float64, in any pairing.",
+    rationale="Under AMP the model's output is half and the target is not.",
+    catches="a kernel that knows one dtype, or only equal ones",
+    cases=cases(tier="lattice"),
+    grid=lambda effort: small_grid(effort, shapes=((2, 3), (1, 5), (4, 4)), patterns=("full", "bernoulli")),
+)
+def dtypes(probe: Probe, case: Case) -> None:
+    loss, inputs = probe.loss(case)
+    probe.right_value(loss, case, inputs)
+
+
+@prop(
+    "C3-non-tensors",
+    statement="Anything but a tensor, for any argument, raises TypeError.",
+    rationale=_REFUSED_FIRST,
+    catches="lists and arrays converted in silence; None or True taken as a mask",
+    needs=STRICT,
+)
+def non_tensors(probe: Probe) -> None:
+    _all_refused(probe, NON_TENSORS, ((3, 4),))
+
+
+@prop(
+    "C3-value-dtypes",
+    statement="Integer, bool, complex or float8 values raise TypeError.",
+    rationale="uint8 spectra wrap around when they are subtracted; complex squares are no errors.",
+    catches="integer wrap-around; complex values; silent promotion of float8",
+    needs=STRICT,
+)
+def value_dtypes(probe: Probe) -> None:
+    _all_refused(probe, VALUE_DTYPES, ((3, 4), (1, 1), (0, 4)))
+
+
+@prop(
+    "C3-mask-dtypes",
+    statement="A mask that is not bool raises TypeError.",
+    rationale="An integer mask indexes rows, a {0, 255} mask weighs, a float mask may be anything.",
+    catches="integer mask taken as indices; non-binary mask taken as weights",
+    needs=STRICT,
+)
+def mask_dtypes(probe: Probe) -> None:
+    _all_refused(probe, MASK_DTYPES, ((3, 4), (1, 1), (0, 4)))
+
+
+@prop(
+    "C3-layouts",
+    statement="Sparse inputs, and other layouts that are not strided, raise TypeError.",
+    rationale="A sparse tensor's unstored values are zeros to some operations and absent to others.",
+    catches="sparse tensors half accepted",
+    needs=STRICT,
+)
+def layouts(probe: Probe) -> None:
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch warns that its sparse support is in beta
+        _all_refused(probe, LAYOUTS, ((3, 4),))
+
+
+@prop(
+    "C3-shapes",
+    statement="A tensor that is not 2-D, or has another shape, raises ValueError; none is broadcast.",
+    rationale="A (B,) target against (B, 1) silently makes B² differences, and still trains.",
+    catches="broadcasting; a (B,) mask that selects rows; lengths truncated to the shorter",
+    needs=STRICT,
+)
+def shapes(probe: Probe) -> None:
+    _all_refused(probe, SHAPES, ((3, 4),))
+
+
+_DIMENSIONS = st.lists(st.integers(0, 4), min_size=0, max_size=4).map(tuple)
+
+
+@prop(
+    "C3-any-mismatch",
+    statement="Whenever the three shapes are not one and the same (B, L), ValueError is raised.",
+    rationale="A check of pairs, or of sizes alone, lets some triples through.",
+    catches="checks of numel or of one dimension; only x_recon compared",
+    needs=STRICT,
+    scaled=True,
+)
+def any_mismatch(probe: Probe, effort: Any) -> None:
+    dims = (0, 1, 2, 3)
+    twos = list(itertools.product(dims, dims))
+    others: list[tuple[int, ...]] = [(), *((d,) for d in dims), *twos, (2, 3, 1), (1, 2, 3), (1, 1, 1)]
+    number = effort.seed
+    probe.note(torch.ones(1, 1, dtype=torch.bool))
+    for base, other, odd in itertools.product(twos, others, range(7)):
+        if base == other:
+            continue
+        number += 1
+        if number % (7 if effort.thin > 1 else 2):
+            continue
+        function, reduction = CALLS[number % len(CALLS)]
+        # The odd one out is one of the three, two of the three, or all three are 1-D or 3-D alike.
+        spots = ((0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2))[odd]
+        if odd == 6 and len(other) == 2:
+            continue
+        shapes = [other if spot in spots else base for spot in range(3)]
+        tensors = [torch.ones(shape) for shape in shapes[:2]] + [torch.ones(shapes[2]).bool()]
+        keyword = {} if reduction is None else {"reduction": reduction}
+        text = "\n".join(
+            [
+                "import torch",
+                probe.subject.imports,
+                f"x_recon, x = torch.ones({shapes[0]}), torch.ones({shapes[1]})",
+                f"mask = torch.ones({shapes[2]}, dtype=torch.bool)",
+                f"{function}(x_recon, x, mask"
+                + (f", reduction={reduction!r})" if reduction else ")")
+                + "  # must raise ValueError",
+            ]
+        )
+        probe.calls += 1
+        try:
+            got = probe.function(function)(*tensors, **keyword)
+        except ValueError:
+            continue
+        except Exception as error:
+            got = f"{type(error).__name__}: {error}"
+        raise Violation(
+            f"shapes {shapes[0]}, {shapes[1]} and {shapes[2]} are not refused with ValueError",
+            got=got,
+            wanted="ValueError",
+            script=text,
+        )
+
+
+@prop(
+    "C3-devices",
+    statement="Inputs on different devices raise ValueError.",
+    rationale="Moving a tensor in silence costs a synchronisation and hides a mistake.",
+    catches="silent `.to(device)`; torch's own RuntimeError from the middle of the arithmetic",
+    needs=STRICT,
+)
+def devices(probe: Probe) -> None:
+    _all_refused(probe, DEVICES, ((3, 4), (1, 1), (0, 4)))
+
+
+@prop(
+    "C3-reductions",
+    statement="Any reduction but \"sum\", \"mean\" and \"batch_mean\" is refused.",
+    rationale='A misspelt reduction must not fall through to some other branch; "none" is not offered.',
+    catches='an else branch that takes everything; "none" returning a tensor per element',
+    needs=STRICT,
+)
+def reductions(probe: Probe) -> None:
+    _all_refused(probe, REDUCTION, ((3, 4), (0, 4)))
+
+
+@prop(
+    "C3-messages",
+    statement="The error's message names the argument and says what came.",
+    rationale="Three tensors go in; a message that does not say which one is wrong costs an hour.",
+    catches="bare assertions; messages of torch's internals",
+    needs=STRICT,
+)
+def messages(probe: Probe) -> None:
+    import warnings
+
+    tables = (NON_TENSORS, VALUE_DTYPES, MASK_DTYPES, LAYOUTS, SHAPES, DEVICES, REDUCTION)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch warns that its sparse support is in beta
+        for bad in itertools.chain(*tables):
+            for function in FUNCTIONS:
+                _refused(probe, bad, probe.fit(_BASE.but(function=function, reduction=None)), words=True)
+
+
+class _Arithmetic(TorchDispatchMode):
+    """Records operators that compute with values."""
+
+    NAMES = frozenset(
+        "sub add mul div pow square where sum mean masked_fill mse_loss index masked_select rsub neg "
+        "abs count_nonzero nonzero dot bmm mm addcmul isnan nan_to_num bitwise_not logical_not any all "
+        "item _local_scalar_dense clamp clamp_min".split()
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func.overloadpacket.__name__.removesuffix("_")
+        if name in self.NAMES:
+            self.seen.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+@prop(
+    "C3-before-arithmetic",
+    statement="Bad input is refused before any arithmetic.",
+    rationale="An error from the middle comes late, speaks of internals, and may leave work behind.",
+    catches="checks after the subtraction; an unknown reduction noticed at the end",
+    needs=STRICT,
+)
+def before_arithmetic(probe: Probe) -> None:
+    tables = (VALUE_DTYPES[:2], MASK_DTYPES, SHAPES, DEVICES, REDUCTION, NON_TENSORS[::5])
+    for bad in itertools.chain(*tables):
+        for function in FUNCTIONS:
+            case = probe.fit(_BASE.but(function=function, reduction=None))
+            inputs = probe.build(case)
+            probe.note(inputs.mask)
+            given: dict[str, Any] = dict(zip(NAMES, inputs))
+            keyword: dict[str, Any] = {}
+            if bad.argument in given:
+                given[bad.argument] = bad.value(given[bad.argument])
+            else:
+                keyword = {"reduction": bad.value(inputs.x)}
+            probe.calls += 1
+            with _Arithmetic() as recorded:
+                try:
+                    probe.function(function)(*given.values(), **keyword)
+                except Exception:
+                    pass  # that it raises, and what, is the business of the other C3 properties
+            if recorded.seen:
+                script = case.script(probe.subject.imports, call=False)
+                call = f"{function}(x_recon, x, mask"
+                if bad.argument in given:
+                    script += f"\ngood = {bad.argument}\n{bad.argument} = {bad.make}\n{call})"
+                else:
+                    script += f"\n{call}, reduction={bad.make})"
+                raise Violation(
+                    f"with {bad.argument} = {bad.make} it computed before it refused",
+                    got=", ".join(recorded.seen[:4]),
+                    wanted="no operator that computes",
+                    script=script,
+                )
+
+

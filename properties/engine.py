@@ -1,0 +1,197 @@
+"""Runs one property on one subject: the grid first, simplest case first, then drawn cases.
+
+Hypothesis draws and shrinks. The seed depends on the property and the run's seed alone, so every
+subject sees the same inputs. Nothing is registered or loaded globally.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import traceback
+import zlib
+from typing import Literal
+
+import hypothesis
+from hypothesis import HealthCheck, Phase, Verbosity
+
+from . import ambient
+from .cases import Case
+from .probe import Probe
+from .registry import PROFILES, PROPERTIES, Effort, Property
+from .subject import Subject
+from .violation import Violation
+
+State = Literal["pass", "FAIL", "xfail", "XPASS", "error", "not claimed"]
+
+# What a subject may raise without ending the run: all but the exceptions that pytest itself uses.
+_RAISED = (Exception, KeyboardInterrupt, SystemExit, GeneratorExit)
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """One cell of the table: its state, the reason in words, and what was found."""
+
+    state: State
+    reason: str = ""
+    violation: Violation | None = None
+    calls: int = 0
+    examples: int = 0
+
+
+class SuiteError(Exception):
+    """The suite was used wrongly, or a property proved nothing."""
+
+
+def effort(profile: str, seed: int = 0) -> Effort:
+    """The named profile with a seed."""
+    if profile not in PROFILES:
+        raise SuiteError(f"profile must be one of {sorted(PROFILES)}, got {profile!r}")
+    return dataclasses.replace(PROFILES[profile], seed=seed)
+
+
+def validate(subject: Subject) -> None:
+    """Raise SuiteError where an expected failure names no property."""
+    for identifier in subject.expected_failures:
+        if identifier not in PROPERTIES:
+            raise SuiteError(
+                f"{subject.name} expects {identifier!r} to fail, and there is no such property; "
+                "`python -m wavemae.properties --collect-only` lists the ids"
+            )
+
+
+def conduct(
+    subject: Subject,
+    identifier: str,
+    profile: str = "default",
+    seed: int = 0,
+    device: str = "cpu",
+) -> Outcome:
+    """Run one property and say how it went, expected failures and missing claims considered."""
+    validate(subject)
+    prop = PROPERTIES[identifier]
+    missing = subject.claims.missing(prop.needs)
+    expected = subject.expected_failures.get(identifier)
+    if missing is not None:
+        if expected is not None:
+            return Outcome("error", f"expected to fail ({expected}), and {missing} is not claimed")
+        return Outcome("not claimed", f"{missing} is not claimed")
+    probe, examples = Probe(subject, device), [0]
+    try:
+        with ambient.restored():
+            _run(prop, probe, effort(profile, seed), examples)
+    except Violation as violation:
+        state: State = "FAIL" if expected is None else "xfail"
+        return Outcome(state, expected or violation.what, violation, probe.calls, examples[0])
+    if expected is not None:
+        reason = f"passes, though expected to fail: {expected}"
+        return Outcome("XPASS", reason, None, probe.calls, examples[0])
+    return Outcome("pass", "", None, probe.calls, examples[0])
+
+
+def _run(prop: Property, probe: Probe, spend: Effort, examples: list[int]) -> None:
+    number = zlib.crc32(f"{prop.id}/{spend.seed}".encode())
+    if prop.grid is None and prop.cases is None:
+        examples[0] += 1
+        _judge(prop, probe, None, spend)
+    if prop.grid is not None:
+        for case in prop.grid(dataclasses.replace(spend, seed=number)):
+            examples[0] += 1
+            _judge(prop, probe, probe.fit(case), spend)
+    if prop.cases is not None:
+        _draw(prop, probe, spend, number, examples)
+    if probe.calls == 0:
+        raise SuiteError(f"{prop.id} never called its subject, so its pass would mean nothing")
+    if not (probe.selected or prop.empty):
+        raise SuiteError(f"{prop.id} saw only masks that select nothing")
+
+
+def _draw(
+    prop: Property, probe: Probe, spend: Effort, number: int, examples: list[int]
+) -> None:
+    found: list[Violation] = []
+
+    def body(case: Case) -> None:
+        examples[0] += 1
+        try:
+            _judge(prop, probe, probe.fit(case), spend)
+        except Violation as violation:
+            found.append(violation)
+            raise
+
+    assert prop.cases is not None
+    settings = hypothesis.settings(
+        max_examples=max(2, round(spend.examples * prop.weight)),
+        database=None,
+        deadline=None,
+        derandomize=False,
+        phases=(Phase.generate, Phase.shrink),
+        suppress_health_check=list(HealthCheck),
+        report_multiple_bugs=False,
+        print_blob=False,
+        verbosity=Verbosity.quiet,
+    )
+    test = hypothesis.seed(number)(settings(hypothesis.given(prop.cases)(body)))
+    try:
+        test()
+    except BaseException:
+        # The last violation is that of the smallest case. A subject whose answers change from call
+        # to call makes Hypothesis complain instead; the violation that was seen still stands.
+        if found:
+            raise found[-1] from None
+        raise
+
+
+def _judge(prop: Property, probe: Probe, case: Case | None, spend: Effort) -> None:
+    probe.case = case
+    arguments = [probe] if case is None else [probe, case]
+    if prop.scaled:
+        arguments.append(spend)  # type: ignore[arg-type]  # checks that scale take the effort too
+    try:
+        prop.check(*arguments)
+    except Violation as violation:
+        violation.case = violation.case or probe.case
+        raise
+    except SuiteError:
+        raise
+    except _RAISED as error:
+        raise Violation(
+            f"{type(error).__name__} came out: {_short(str(error))}",
+            got=_origin(error),
+            wanted="no exception",
+            case=probe.case,
+        ) from error
+
+
+def _short(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= 300 else text[:297] + "..."
+
+
+def _origin(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    last = frames[-1]
+    return f"{type(error).__name__} raised at {last.filename}:{last.lineno} in {last.name}"
+
+
+def explain(subject: Subject, outcome: Outcome, identifier: str, again: str) -> str:
+    """The failure as a person reads it: statement, got, wanted, bound, minimal case, how to rerun."""
+    prop = PROPERTIES[identifier]
+    lines = [f"{identifier}: {prop.statement}", ""]
+    violation = outcome.violation
+    if violation is None:
+        return "\n".join([*lines, f"{subject.name}: {outcome.reason}"])
+    lines += [
+        f"  {subject.name}: {violation.what}",
+        f"  got     {violation.got}",
+        f"  wanted  {violation.wanted}",
+        f"  bound   {violation.bound}",
+        f"  why     {prop.rationale}",
+        f"  class   {prop.catches}",
+    ]
+    script = violation.program(subject.imports)
+    if script:
+        lines += ["", "minimal case, pastes and runs:", ""]
+        lines += [f"    {line}".rstrip() for line in script.splitlines()]
+    else:
+        lines += ["", "This property makes its own calls; there is no single case."]
+    return "\n".join([*lines, "", f"again:  {again}"])

@@ -1,0 +1,477 @@
+"""C17–C19: no dependence on data, compilers and exporters, function transforms."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from . import oracle
+from .cases import Case, Inputs, Lattice, Mask, Operand
+from .probe import Probe
+from .registry import prop
+from .strategies import CALLS, EMPTY_SHAPES, GRADS, small_grid
+from .value import INF, NAN, SAME_PAIRS
+from .violation import Violation
+
+_FEW = (("masked_mse", None), ("masked_sse", None), ("masked_mse", "sum"))
+
+
+def _placed(inputs: Inputs, wrap: Callable[[Tensor], Tensor]) -> Inputs:
+    return Inputs(*(wrap(t.detach()).requires_grad_(t.requires_grad) for t in inputs))
+
+
+def _right_kind(probe: Probe, got: Tensor, inputs: Inputs) -> None:
+    probe.right_dtype(got, inputs)
+    if got.device != inputs.x.device:
+        raise Violation("wrong device", got=str(got.device), wanted=str(inputs.x.device))
+
+
+@prop(
+    "C17-meta",
+    statement="Meta tensors go in, and a meta tensor of the right dtype comes out; backward too.",
+    rationale="Shapes and memory are planned on meta tensors before any data exists.",
+    catches="`.item()`, `if mask.any()`, boolean indexing: whatever asks for data",
+    needs=("data_independent",),
+    grid=lambda effort: small_grid(
+        effort, shapes=((2, 3), (0, 3), (3, 0), (1, 1)), patterns=("bernoulli",), grads=((), *GRADS)
+    ),
+)
+def meta(probe: Probe, case: Case) -> None:
+    if not probe.claims.gradients:
+        case = case.but(grads=())
+    real = probe.build(case)
+    probe.selected = True
+    inputs = _placed(real, lambda t: t.to("meta"))
+    loss = probe.call(case, inputs)
+    _right_kind(probe, loss, inputs)
+    if case.grads:
+        probe.pull(case, loss, inputs)
+
+
+@prop(
+    "C17-fake",
+    statement="Fake tensors go through forward and backward.",
+    rationale="Compilers and sharding planners trace with fake tensors, which have no data to ask for.",
+    catches="data-dependent branches and shapes that meta tensors happen to survive",
+    needs=("data_independent",),
+    grid=lambda effort: small_grid(
+        effort, shapes=((2, 3), (3, 1)), patterns=("bernoulli",), grads=((), *GRADS), pairs=SAME_PAIRS
+    ),
+)
+def fake(probe: Probe, case: Case) -> None:
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    if not probe.claims.gradients:
+        case = case.but(grads=())
+    real = probe.build(case)
+    probe.note(real.mask)
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        inputs = _placed(real, lambda t: mode.from_tensor(t))
+        loss = probe.call(case, inputs)
+        _right_kind(probe, loss, inputs)
+        if case.grads:
+            probe.pull(case, loss, inputs)
+
+
+class _ReadsBack(TorchDispatchMode):
+    """Records operators that bring data to the host, or whose output's shape depends on data."""
+
+    NAMES = frozenset(
+        "_local_scalar_dense item is_nonzero equal nonzero nonzero_static masked_select unique "
+        "unique_consecutive _unique2 unique_dim allclose bincount repeat_interleave".split()
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func.overloadpacket.__name__
+        by_mask = name in ("index", "index_put", "index_put_") and any(
+            isinstance(i, Tensor) and i.dtype in (torch.bool, torch.uint8) for i in args[1] if i is not None
+        )
+        if name in self.NAMES or by_mask:
+            self.seen.append(f"{func} (a boolean index)" if by_mask else str(func))
+        return func(*args, **(kwargs or {}))
+
+
+@prop(
+    "C17-no-host-sync",
+    statement="No operator reads data back to the host, or makes a shape out of data.",
+    rationale="On a GPU each such read waits for everything queued before; a CUDA graph forbids it.",
+    catches="`.item()`, `bool(mask.any())`, `nonzero`, boolean indexing",
+    needs=("data_independent",),
+    grid=lambda effort: small_grid(
+        effort, shapes=((2, 3), (1, 1), (40, 50)), grads=((), ("x_recon", "x")), pairs=SAME_PAIRS,
+        patterns=("full", "empty", "bernoulli"),
+    ),
+)
+def no_host_sync(probe: Probe, case: Case) -> None:
+    if not probe.claims.gradients:
+        case = case.but(grads=())
+    inputs = probe.build(case)
+    probe.note(inputs.mask)
+    with _ReadsBack() as recorded:
+        loss = probe.call(case, inputs)
+        if case.grads:
+            probe.pull(case, loss, inputs)
+    if recorded.seen:
+        raise Violation(
+            "data is read back to the host", got=", ".join(recorded.seen[:3]), wanted="no such operator"
+        )
+
+
+class _Counting:
+    """A compiler backend that counts the graphs it is given and hands them to aot_eager."""
+
+    def __init__(self) -> None:
+        self.graphs = 0
+
+    def __call__(self, graph: Any, example_inputs: Any) -> Any:
+        from torch._dynamo.backends.debugging import aot_eager
+
+        self.graphs += 1
+        return aot_eager(graph, example_inputs)
+
+
+def _compiled(probe: Probe, case: Case, backend: Any, **options: Any) -> Callable[..., Any]:
+    function = probe.function(case.function)
+    given = {} if case.reduction is None else {"reduction": case.reduction}
+
+    def loss(x_recon: Tensor, x: Tensor, mask: Tensor) -> Any:
+        return function(x_recon, x, mask, **given)
+
+    return torch.compile(loss, fullgraph=True, backend=backend, **options)
+
+
+def _compiled_roundoffs(probe: Probe, inputs: Inputs) -> float:
+    """C6 for compiled code: any order of summation, (n + 8) roundoffs."""
+    return max(probe.claims.roundoffs, float(inputs.mask.sum()) + 8)
+
+
+@prop(
+    "C18-compile",
+    cost=9,
+    statement="torch.compile(fullgraph=True, dynamic=True) takes it whole: value, gradient, one graph "
+    "for all masks and all sizes from 2 on.",
+    rationale="Training steps are compiled; a graph break or a compilation per batch undoes it.",
+    catches="prints, data-dependent branches, loops over rows, constants baked from the first mask",
+    needs=("compile",),
+    grid=lambda effort: (
+        Case(f, r, (4, 6), Operand(p[0], Lattice(1)), Operand(p[1], Lattice(2)), grads=g)
+        for (f, r), p, g in (
+            _COMPILED[:2] if effort.thin > 1 else _COMPILED
+        )
+    ),
+)
+def compiles(probe: Probe, case: Case) -> None:
+    if not probe.claims.gradients:
+        case = case.but(grads=())
+    torch.compiler.reset()
+    counter = _Counting()
+    loss_of = _compiled(probe, case, counter, dynamic=True)
+    try:
+        for number, (shape, pattern) in enumerate(
+            (((4, 6), "bernoulli"), ((4, 6), "empty"), ((4, 6), "full"), ((5, 6), "one"), ((3, 17), "bernoulli"))
+        ):
+            again = case.but(shape=shape, mask=Mask(pattern, number), x_recon__values=Lattice(number))
+            again = again.but(x_recon__outside=NAN if pattern == "bernoulli" else None)
+            inputs = probe.build(again)
+            probe.note(inputs.mask)
+            probe.calls += 1
+            loss = loss_of(*inputs)
+            if not isinstance(loss, Tensor):
+                raise Violation("compiled, the result is no tensor", got=loss, wanted="a tensor")
+            probe.right_value(loss, again, inputs, roundoffs=_compiled_roundoffs(probe, inputs))
+            if case.grads:
+                probe.right_gradients(probe.pull(again, loss, inputs), again, inputs)
+        if counter.graphs > 1:
+            raise Violation(
+                "it was compiled again when the mask or a size changed",
+                got=f"{counter.graphs} graphs",
+                wanted="1 graph",
+            )
+    finally:
+        torch.compiler.reset()
+
+
+_COMPILED = [
+    (("masked_mse", "mean"), ("float32", "float32"), ("x_recon", "x")),
+    (("masked_sse", "batch_mean"), ("float16", "float32"), ("x_recon",)),
+    (("masked_sse", "sum"), ("float64", "float64"), ("x",)),
+    (("masked_mse", None), ("bfloat16", "bfloat16"), ()),
+    (("masked_sse", None), ("float32", "float32"), ("x_recon",)),
+]
+
+
+@prop(
+    "C18-export",
+    cost=5,
+    statement="torch.export takes it with dynamic B and L, and the program is right at other sizes.",
+    rationale="An exported validation step must not be tied to one batch size.",
+    catches="sizes or masks baked into the program",
+    needs=("compile",),
+    grid=lambda effort: (
+        Case(f, r, (4, 6), mask=Mask("bernoulli", 1))
+        for f, r in ((_FEW[0],) if effort.thin > 1 else _FEW)
+    ),
+)
+def exports(probe: Probe, case: Case) -> None:
+    function = probe.function(case.function)
+    given = {} if case.reduction is None else {"reduction": case.reduction}
+
+    class Loss(torch.nn.Module):
+        def forward(self, x_recon: Tensor, x: Tensor, mask: Tensor) -> Any:
+            return function(x_recon, x, mask, **given)
+
+    inputs = probe.build(case)
+    probe.note(inputs.mask)
+    probe.calls += 1
+    rows, columns = torch.export.Dim("B", min=2), torch.export.Dim("L", min=2)
+    sizes = {name: {0: rows, 1: columns} for name in ("x_recon", "x", "mask")}
+    program = torch.export.export(Loss(), tuple(inputs), dynamic_shapes=sizes).module()
+    for shape, pattern in (((4, 6), "empty"), ((3, 9), "bernoulli"), ((8, 2), "full")):
+        again = case.but(shape=shape, mask=Mask(pattern, 5))
+        new = probe.build(again)
+        loss = program(*new)
+        probe.right_value(loss, again, new, roundoffs=_compiled_roundoffs(probe, new))
+
+
+def _stacked(case: Case, count: int, probe: Probe) -> tuple[list[Case], Inputs]:
+    """`count` different cases of one shape, and their tensors stacked along a new first dimension."""
+    salt = case.salt
+    items = [
+        case.but(
+            grads=(),
+            x_recon=Operand(case.x_recon.dtype, Lattice(salt + 3 * k), outside=(NAN, INF, None)[k % 3]),
+            x=Operand(case.x.dtype, Lattice(salt + 3 * k + 1)),
+            mask=Mask(("bernoulli", "empty", "blocks", "one")[(k + salt) % 4], salt + k),
+        )
+        for k in range(count)
+    ]
+    built = [probe.build(item) for item in items]
+    for inputs in built:
+        probe.note(inputs.mask)
+    return items, Inputs(*(torch.stack(column) for column in zip(*built)))
+
+
+def _functional(probe: Probe, case: Case) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    def loss(x_recon: Tensor, x: Tensor, mask: Tensor) -> Tensor:
+        return probe.call(case, Inputs(x_recon, x, mask))
+
+    return loss
+
+
+@prop(
+    "C19-vmap",
+    statement="torch.func.vmap maps over any of the inputs, along any dimension, also nested.",
+    rationale="Ensembles and per-sample losses are a vmap over the loss.",
+    catches="no vmap rule; a sum over the mapped dimension; only right when everything is mapped",
+    needs=("transforms",),
+    grid=lambda effort: small_grid(
+        effort, shapes=((2, 3), (1, 1), (4, 5)), patterns=("bernoulli",),
+        pairs=(*SAME_PAIRS, ("float16", "float32")), calls=CALLS[:4] + CALLS[4:5],
+    ),
+)
+def vmaps(probe: Probe, case: Case) -> None:
+    vmap = torch.func.vmap
+    loss = _functional(probe, case)
+    count = 3
+    items, stacks = _stacked(case, count, probe)
+    single = [item.build(probe.device) for item in items]
+    for mapped in itertools.product((True, False), repeat=3):
+        if not any(mapped):
+            continue
+        for dim in (0, 1, 2, -1):
+            dims = tuple(dim if m else None for m in mapped)
+            given = [
+                stack.movedim(0, dim) if m else stack[0] for stack, m in zip(stacks, mapped)
+            ]
+            got = vmap(loss, in_dims=dims)(*given)
+            if not isinstance(got, Tensor) or got.shape != (count,):
+                raise Violation(
+                    f"vmap with in_dims={dims} has a wrong shape", got=got, wanted=f"shape ({count},)"
+                )
+            for k in range(count):
+                here = Inputs(*(single[k if m else 0][i] for i, m in enumerate(mapped)))
+                _right_slice(probe, got[k], case, here, f"vmap with in_dims={dims}, slice {k}")
+    nested = vmap(vmap(loss, in_dims=(None, 0, None)), in_dims=(0, None, 0))(*stacks)
+    for i, j in itertools.product(range(count), repeat=2):
+        here = Inputs(single[i][0], single[j][1], single[i][2])
+        _right_slice(probe, nested[i, j], case, here, f"nested vmap, slice {i}, {j}")
+
+
+def _right_slice(probe: Probe, got: Tensor, case: Case, inputs: Inputs, where: str) -> None:
+    try:
+        probe.right_value(got, case, inputs)
+    except Violation as violation:
+        violation.what = f"{where}: {violation.what}"
+        violation.script = _transform_script(probe, case, inputs, where)
+        raise
+
+
+def _transform_script(probe: Probe, case: Case, inputs: Inputs, where: str) -> str:
+    rows, columns = inputs.mask.shape
+    recon, target, mask = (oracle.as_array(t).reshape(-1) for t in inputs)
+    plain = Case(
+        case.function,
+        case.reduction,
+        (rows, columns),
+        Operand(case.x_recon.dtype, tuple(recon.tolist())),
+        Operand(case.x.dtype, tuple(target.tolist())),
+        Mask(tuple(bool(b) for b in mask)),
+    )
+    given = f", reduction={case.reduction!r}" if case.reduction else ""
+    return "\n".join(
+        [
+            plain.script(probe.subject.imports, call=False),
+            f"# {where}; here the same slice, mapped on its own",
+            f"print({case.function}(x_recon, x, mask{given}))",
+            f"mapped = torch.func.vmap(lambda a, b, m: {case.function}(a, b, m{given}))",
+            "print(mapped(x_recon[None], x[None], mask[None]))",
+        ]
+    )
+
+
+@prop(
+    "C19-grad",
+    statement="torch.func.grad, and vmap(grad), give the gradient of C11 for each sample.",
+    rationale="Per-sample gradients (differential privacy, influence) are vmap(grad(loss)).",
+    catches="autograd.Functions without setup_context; gradients mixed across samples",
+    needs=("transforms", "gradients"),
+    grid=lambda effort: small_grid(
+        effort, shapes=((2, 3), (1, 1), (4, 5)), patterns=("bernoulli",), pairs=SAME_PAIRS,
+        calls=CALLS[:4],
+    ),
+)
+def functional_gradients(probe: Probe, case: Case) -> None:
+    func = torch.func
+    items, stacks = _stacked(case, 3, probe)
+    loss = _functional(probe, case)
+    names = ("x_recon", "x")
+    for item in items:
+        inputs = item.build(probe.device)
+        found = func.grad(loss, argnums=(0, 1))(*inputs)
+        probe.right_gradients(dict(zip(names, found)), item, inputs)
+    mapped = func.vmap(func.grad(loss, argnums=(0, 1)))(*stacks)
+    for k, item in enumerate(items):
+        inputs = item.build(probe.device)
+        probe.right_gradients({n: g[k] for n, g in zip(names, mapped)}, item, inputs)
+    for k, name in enumerate(names):  # one argument alone, one shared mask, another dimension
+        shared = func.vmap(func.grad(loss, argnums=k), in_dims=(1, 0, None))(
+            stacks.x_recon.movedim(0, 1), stacks.x, stacks.mask[0]
+        )
+        for j, item in enumerate(items):
+            inputs = Inputs(stacks.x_recon[j], stacks.x[j], stacks.mask[0])
+            probe.right_gradients({name: shared[j]}, case, inputs)
+    # The gradient of a sum over a vmap, which maps the backward as well.
+    total = func.grad(lambda a: func.vmap(loss)(a, *stacks[1:]).sum())(stacks.x_recon)
+    for k, item in enumerate(items):
+        probe.right_gradients({"x_recon": total[k]}, item, item.build(probe.device))
+
+
+@prop(
+    "C19-jvp",
+    statement="torch.func.jvp, vmap(jvp) and jacfwd agree with the formula.",
+    rationale="Forward mode composes with the other transforms.",
+    catches="autograd.Functions without a jvp; tangents mixed across samples",
+    needs=("transforms", "gradients", "forward_mode"),
+    grid=lambda effort: small_grid(
+        effort, shapes=((2, 3), (1, 1)), patterns=("bernoulli",), pairs=SAME_PAIRS[:2], calls=CALLS[1:4]
+    ),
+)
+def jvps(probe: Probe, case: Case) -> None:
+    func = torch.func
+    items, stacks = _stacked(case, 3, probe)
+    loss = _functional(probe, case)
+    tangents = [
+        torch.from_numpy(Lattice(case.salt + k).values(3 * case.count).reshape(3, *case.shape))
+        .to(probe.device)
+        .to(stack.dtype)
+        for k, stack in enumerate(stacks[:2])
+    ]
+
+    def push(a: Tensor, b: Tensor, m: Tensor, s: Tensor, t: Tensor) -> Any:
+        return func.jvp(lambda p, q: loss(p, q, m), (a, b), (s, t))[1]
+
+    mapped = func.vmap(push)(*stacks, *tangents)
+    for k, item in enumerate(items):
+        inputs = item.build(probe.device)
+        single = push(*inputs, tangents[0][k], tangents[1][k])
+        mask = inputs.mask.cpu().numpy()
+        d = (oracle.as_array(inputs.x_recon) - oracle.as_array(inputs.x))[mask]
+        t = (oracle.as_array(tangents[0][k]) - oracle.as_array(tangents[1][k]))[mask]
+        divisor = oracle.exact(inputs).divisor(case.effective_reduction)
+        wanted = float((2 * d * t).sum()) / divisor
+        bound = 64 * float(torch.finfo(single.dtype).eps) * float(np.abs(2 * d * t).sum()) / divisor
+        for how, got in (("jvp", single), ("vmap(jvp)", mapped[k])):
+            if not abs(float(got) - wanted) <= bound:
+                raise Violation(f"{how} is wrong", got=got, wanted=repr(wanted), bound=f"± {bound:.3g}")
+        jacobian = func.jacfwd(loss)(*inputs)
+        probe.right_gradients({"x_recon": jacobian}, item, inputs)
+
+
+@prop(
+    "C19-hessian",
+    statement="torch.func.jacrev and hessian give 2 · mask · scale on the diagonal and zero elsewhere.",
+    rationale="Forward over reverse, with vmap inside: the deepest nesting in common use.",
+    catches="double backward without vmap; saved tensors that do not survive a transform",
+    needs=("transforms", "gradients", "second_order", "forward_mode"),
+    grid=lambda effort: small_grid(
+        effort, shapes=((2, 3), (1, 1)), patterns=("bernoulli", "empty"), pairs=SAME_PAIRS[:2],
+        calls=CALLS[1:4],
+    ),
+)
+def hessians(probe: Probe, case: Case) -> None:
+    func = torch.func
+    case = case.but(x_recon__outside=NAN)
+    inputs = probe.build(case)
+    probe.note(inputs.mask)
+    loss = _functional(probe, case)
+    probe.right_gradients({"x_recon": func.jacrev(loss)(*inputs)}, case, inputs)
+    probe.right_gradients({"x": func.jacrev(loss, argnums=1)(*inputs)}, case, inputs)
+    divisor = oracle.exact(inputs).divisor(case.effective_reduction)
+    diagonal = 2 * inputs.mask.reshape(-1).double() / divisor
+    for (i, j), sign in (((0, 0), 1), ((1, 1), 1), ((0, 1), -1)):
+        for how, got in (
+            ("hessian", func.jacfwd(func.jacrev(loss, argnums=i), argnums=j)(*inputs)),
+            ("jacrev of jacrev", func.jacrev(func.jacrev(loss, argnums=i), argnums=j)(*inputs)),
+        ):
+            square = got.reshape(case.count, case.count).double()
+            wanted = torch.diag(sign * diagonal)
+            # One division by the count, rounded to the input's dtype: 16 roundoffs as in C11.
+            bound = 16 * torch.finfo(inputs.x.dtype).eps
+            if not bool(((square - wanted).abs() <= bound * wanted.abs()).all()):
+                raise Violation(
+                    f"{how} of arguments {i}, {j} is wrong",
+                    got=square.tolist().__repr__()[:200],
+                    wanted=wanted.tolist().__repr__()[:200],
+                    bound=f"relative {bound:.3g}",
+                )
+
+
+@prop(
+    "C19-vmap-empty",
+    statement="Under vmap, masks that select nothing in some samples give exactly +0.0 for those alone.",
+    rationale="In a mapped mean every sample has a count of its own, zero among them.",
+    catches="a count shared by the samples; 0/0 in one sample spoiling the others",
+    needs=("transforms",),
+    grid=lambda effort: (
+        Case(f, r, s, Operand(d, Lattice(k)), Operand(d, Lattice(k + 1)), salt=k)
+        for k, ((f, r), s, d) in enumerate(
+            itertools.product(CALLS[:4], (*EMPTY_SHAPES[:3], (2, 3)), ("float32", "float16"))
+        )
+    ),
+)
+def vmap_empty(probe: Probe, case: Case) -> None:
+    items, stacks = _stacked(case, 4, probe)
+    got = torch.func.vmap(_functional(probe, case))(*stacks)
+    for k, item in enumerate(items):
+        _right_slice(probe, got[k], item, item.build(probe.device), f"vmap, slice {k}")
+

@@ -1,0 +1,518 @@
+"""C11–C13: first and second derivatives, forward mode, and calls that overlap."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from . import oracle
+from .cases import DENSE_LAYOUTS, LAYOUTS, REDUCTIONS, Case, Constant, Inputs, Lattice, Mask, Operand
+from .probe import Probe, same_bits
+from .registry import Effort, prop
+from .strategies import (
+    CALLS,
+    EMPTY_SHAPES,
+    GRADS,
+    cases,
+    sized_grid,
+    small_grid,
+)
+from .value import INF, NAN, SAME_PAIRS, poisonings
+from .violation import Violation
+
+GRADIENTS = ("gradients",)
+SECOND = ("gradients", "second_order")
+UPSTREAMS = (1.0, -2.5, 3.0, 0.0, 2.0**-6)
+
+
+@prop(
+    "C11-oracle",
+    cost=6,
+    statement="∂/∂x_recon = 2 (x_recon − x) · mask · scale, ∂/∂x its negation, each in its input's dtype.",
+    rationale="The gradient is what training uses; a loss may be right and train wrongly.",
+    catches="a missing factor or scale; None for one input; only right when both require grad",
+    needs=GRADIENTS,
+    cases=cases(grads=GRADS, upstreams=UPSTREAMS, layouts=LAYOUTS),
+    grid=lambda effort: small_grid(
+        effort, shapes=((1, 1), (1, 2), (2, 1), (2, 3), (5, 1), (3, 7)), grads=GRADS,
+        patterns=("full", "empty", "bernoulli", "one_row", "one"), calls=CALLS[:4] + CALLS[6:7],
+    ),
+    weight=2,
+)
+def matches_oracle(probe: Probe, case: Case) -> None:
+    loss, inputs, found = probe.gradients(case)
+    probe.right_value(loss, case, inputs)
+    probe.right_gradients(found, case, inputs)
+
+
+@prop(
+    "C11-sizes",
+    cost=3,
+    statement="The gradient is right at every position, at sizes around powers of two.",
+    rationale="A backward kernel has tails and blocks of its own.",
+    catches="tails without a gradient; a gradient right only at the first elements",
+    needs=GRADIENTS,
+    grid=lambda effort: sized_grid(
+        effort, patterns=("full", "bernoulli", "all_but_one", "blocks"), grads=("x_recon", "x"),
+        largest=2**18,
+    ),
+)
+def sizes(probe: Probe, case: Case) -> None:
+    case = case.but(grads=GRADS[case.salt % 3])
+    loss, inputs, found = probe.gradients(case)
+    probe.right_gradients(found, case, inputs)
+
+
+@prop(
+    "C11-extremes",
+    statement="The gradient is within 16 roundoffs for any finite values, and follows NaN and Inf inside.",
+    rationale="It is an elementwise formula: no value elsewhere may reach a position.",
+    catches="gradient clamping or clipping; NaN zeroed; one bad element spoiling the others",
+    needs=GRADIENTS,
+    cases=cases(tier="hard", grads=GRADS, upstreams=(1.0, -2.5), empty=False),
+    weight=2,
+)
+def extremes(probe: Probe, case: Case) -> None:
+    loss, inputs, found = probe.gradients(case)
+    probe.right_gradients(found, case, inputs)
+
+
+@prop(
+    "C11-negation",
+    statement="The gradient of x is the exact negation of that of x_recon, if their dtypes are equal.",
+    rationale="Only the difference enters the loss.",
+    catches="gradients swapped, equal, or computed twice with different rounding",
+    needs=GRADIENTS,
+    cases=cases(grads=(("x_recon", "x"),), upstreams=UPSTREAMS, empty=False),
+    grid=lambda effort: sized_grid(
+        effort, patterns=("full", "bernoulli"), grads=("x_recon", "x"), largest=2**16
+    ),
+    weight=0.5,
+)
+def negation(probe: Probe, case: Case) -> None:
+    case = case.but(x__dtype=case.x_recon.dtype)
+    loss, inputs, found = probe.gradients(case)
+    a, b = found["x_recon"], -found["x"]
+    if not bool(((a == b) | (a.isnan() & b.isnan())).all()):
+        raise Violation(
+            "the two gradients do not cancel", got=found["x"], wanted=-found["x_recon"]
+        )
+
+
+@prop(
+    "C11-upstream",
+    statement="The gradient is linear in the upstream gradient.",
+    rationale="The loss is a term in a sum, or is scaled by AMP: what comes from above must go through.",
+    catches="upstream ignored, read as 1, clamped, or used for one input only",
+    needs=GRADIENTS,
+    cases=cases(tier="lattice", grads=GRADS, empty=False),
+    grid=lambda effort: small_grid(
+        effort, shapes=((2, 3),), patterns=("full", "bernoulli"), grads=GRADS, pairs=SAME_PAIRS
+    ),
+    weight=0.5,
+)
+def upstream(probe: Probe, case: Case) -> None:
+    for factor in (0.5, -1.0, 0.0, 7.0, 65536.0 if "float16" not in _dtypes(case) else 2.0):
+        scaled = case.but(upstream=factor)
+        loss, inputs, found = probe.gradients(scaled)
+        probe.right_gradients(found, scaled, inputs)
+    # The same through the graph, as training code scales: 3·loss, and the mean of two losses.
+    inputs = probe.build(case)
+    wrt = [getattr(inputs, name) for name in case.grads]
+    loss, again = probe.call(case, inputs), probe.call(case, inputs)
+    found = dict(zip(case.grads, torch.autograd.grad((3 * loss + (again - loss) / 2), wrt)))
+    probe.right_gradients(found, case.but(upstream=3.0), inputs)
+
+
+def _dtypes(case: Case) -> tuple[str, str]:
+    return case.x_recon.dtype, case.x.dtype
+
+
+@prop(
+    "C11-accumulation",
+    statement="backward() adds to .grad, through non-leaf inputs and through one tensor given twice.",
+    rationale="Inputs come from a model; the same tensor may stand on both sides.",
+    catches="writing into .grad; gradients only for leaves; inputs told apart by identity",
+    needs=GRADIENTS,
+    cases=cases(tier="lattice", grads=(("x_recon", "x"),), empty=False),
+    weight=0.5,
+)
+def accumulation(probe: Probe, case: Case) -> None:
+    case = case.but(x_recon__dtype="float32", x__dtype="float32")
+    case = probe.fit(case)
+    inputs = probe.build(case)
+    probe.note(inputs.mask)
+    x_recon, x, mask = inputs
+    moved = Inputs(x_recon * 2, x + 1, mask)
+    for time in (1, 2):
+        probe.call(case, Inputs(x_recon * 2, x + 1, mask)).backward()
+        assert x_recon.grad is not None and x.grad is not None
+        found = {"x_recon": x_recon.grad / (2 * time), "x": x.grad / time}
+        probe.right_gradients(found, case, Inputs(*(t.detach() for t in moved)))
+    same = x_recon.detach().requires_grad_()
+    (found_same,) = torch.autograd.grad(probe.call(case, Inputs(same, same, mask)), same)
+    if not bool((found_same == 0).all()):
+        raise Violation("x_recon is x, and its gradient is not zero", got=found_same, wanted="zeros")
+
+
+@prop(
+    "C11-gradcheck",
+    statement="torch.autograd.gradcheck agrees in float64: reverse and forward mode.",
+    rationale="Finite differences know nothing of this suite's formulas: an oracle of its own.",
+    catches="a backward that belongs to another forward",
+    needs=GRADIENTS,
+    grid=lambda effort: _gradcheck_cases(effort),
+)
+def gradcheck(probe: Probe, case: Case) -> None:
+    if "float64" not in probe.claims.dtypes:
+        inputs = probe.build(case)
+        probe.note(inputs.mask)
+        loss, inputs, found = probe.gradients(case)
+        probe.right_gradients(found, case, inputs)
+        return  # finite differences need float64, which is not claimed
+    _numerically(probe, case, torch.autograd.gradcheck, check_forward_ad=probe.claims.forward_mode)
+
+
+def _gradcheck_cases(effort: Effort) -> Iterator[Case]:
+    return small_grid(
+        effort, shapes=((2, 3), (1, 3)), patterns=("bernoulli", "full", "empty", "one"),
+        pairs=(("float64", "float64"),), calls=CALLS[1:4] + CALLS[4:5], grads=GRADS,
+    )
+
+
+def _numerically(probe: Probe, case: Case, check: object, **settings: bool) -> None:
+    inputs = probe.build(case)
+    probe.note(inputs.mask)
+
+    def loss(*values: Tensor) -> Tensor:
+        given = dict(zip(case.grads, values))
+        x_recon, x = given.get("x_recon", inputs.x_recon), given.get("x", inputs.x)
+        return probe.call(case, Inputs(x_recon, x, inputs.mask))
+
+    wrt = tuple(getattr(inputs, name) for name in case.grads)
+    try:
+        check(loss, wrt, **settings)  # type: ignore[operator]  # gradcheck or gradgradcheck
+    except torch.autograd.gradcheck.GradcheckError as error:
+        raise Violation(
+            f"torch's {getattr(check, '__name__', 'gradcheck')} disagrees",
+            got=" ".join(str(error).split())[:400],
+            wanted="agreement",
+            bound="torch's own: atol 1e-5, rtol 1e-3",
+        ) from None
+
+
+@prop(
+    "C12-excluded-gradient",
+    cost=4,
+    statement="Outside the mask the gradient is exactly zero, whatever stands there; inside it is untouched.",
+    rationale="0 · NaN is NaN: masking after the square, or by a product, poisons the backward.",
+    catches="`where` or indexing after squaring; multiplying by the mask",
+    needs=GRADIENTS,
+    cases=cases(tier="lattice", empty=False, layouts=DENSE_LAYOUTS, grads=GRADS),
+    grid=lambda effort: small_grid(
+        effort,
+        shapes=((1, 2), (2, 3), (1, 5)),
+        patterns=("bernoulli", "one", "all_but_one", "empty"),
+        pairs=(*SAME_PAIRS, ("float16", "float32")),
+        calls=CALLS[1:4],
+        grads=GRADS,
+    ),
+    weight=0.5,
+)
+def excluded_gradient(probe: Probe, case: Case) -> None:
+    for poisoned in poisonings(case):
+        loss, inputs, found = probe.gradients(poisoned)
+        probe.right_gradients(found, poisoned, inputs)
+
+
+@prop(
+    "C12-excluded-sizes",
+    statement="At every size, poisoned positions outside the mask have gradient zero.",
+    rationale="Backward kernels have vectors and tails of their own.",
+    catches="a tail loop that multiplies where the main loop selects",
+    needs=GRADIENTS,
+    grid=lambda effort: (
+        case.but(
+            grads=GRADS[case.salt % 3],
+            x_recon__outside=(NAN, INF, 6e4)[case.salt % 3],
+            x__outside=(1.0, NAN, -INF, NAN)[case.salt % 4],
+        )
+        for case in sized_grid(
+            effort, patterns=("bernoulli", "all_but_one", "last", "empty"), largest=2**17
+        )
+    ),
+)
+def excluded_sizes(probe: Probe, case: Case) -> None:
+    loss, inputs, found = probe.gradients(case)
+    probe.right_gradients(found, case, inputs)
+
+
+@prop(
+    "C12-empty-trains",
+    statement="With nothing masked, backward runs and the gradients are exactly zero, for every reduction.",
+    rationale="A training step in which nothing was hidden must not crash, nor spoil the weights.",
+    catches="a constant without a graph; a fresh leaf; 0 with a NaN gradient; None for one input",
+    needs=GRADIENTS,
+    empty=True,
+    grid=lambda effort: itertools.chain(
+        small_grid(effort, patterns=("empty",), grads=GRADS, pairs=SAME_PAIRS),
+        small_grid(effort, shapes=EMPTY_SHAPES, patterns=("full",), grads=GRADS, pairs=SAME_PAIRS),
+        (
+            Case(f, r, (3, 4), Operand(d, Constant(a)), Operand(d, Constant(b)), Mask("empty"), grads=g)
+            for f, r in CALLS
+            for d in ("float32", "float16")
+            for a, b in ((NAN, 1.0), (1.0, NAN), (INF, -INF))
+            for g in GRADS
+        ),
+    ),
+)
+def empty_trains(probe: Probe, case: Case) -> None:
+    loss, inputs, found = probe.gradients(case)
+    probe.right_gradients(found, case, inputs)
+    weight = torch.ones((), device=inputs.x.device, requires_grad=True)
+    x_recon = torch.zeros_like(inputs.x_recon).detach() * weight
+    probe.call(case, Inputs(x_recon, inputs.x.detach(), inputs.mask)).backward()
+    if weight.grad is None or weight.grad.item() != 0:
+        raise Violation("a weight behind x_recon gets a wrong gradient", got=weight.grad, wanted="0.0")
+
+
+@prop(
+    "C13-gradgradcheck",
+    statement="torch.autograd.gradgradcheck agrees in float64.",
+    rationale="Gradient penalties and Hessians differentiate the backward itself.",
+    catches="double backward that is zero, missing, or of the wrong sign",
+    needs=SECOND,
+    grid=lambda effort: _gradcheck_cases(effort),
+)
+def gradgradcheck(probe: Probe, case: Case) -> None:
+    if "float64" not in probe.claims.dtypes:
+        second_order(probe, case)
+        return  # finite differences need float64, which is not claimed
+    _numerically(probe, case, torch.autograd.gradgradcheck)
+
+
+@prop(
+    "C13-second-order",
+    statement="The derivative of the gradient, along any direction and in the upstream, is right.",
+    rationale="The Hessian is constant: 2 · mask · scale on the diagonal, its negation across.",
+    catches="double backward silently wrong; no term for the upstream gradient; NaN at excluded positions",
+    needs=SECOND,
+    cases=cases(tier="lattice", empty=False, grads=GRADS, dtypes=("float32", "float64")),
+    grid=lambda effort: itertools.chain(
+        small_grid(
+            effort, shapes=((1, 1), (2, 3), (1, 5)), patterns=("full", "bernoulli", "empty"),
+            pairs=(*SAME_PAIRS, ("float16", "float32"), ("float32", "float64")), grads=GRADS,
+        ),
+        (
+            case.but(x_recon__outside=NAN, x__outside=INF)
+            for case in small_grid(
+                effort, shapes=((2, 3), (33, 32)), patterns=("bernoulli", "all_but_one"),
+                pairs=SAME_PAIRS[:2], calls=CALLS[1:4], grads=GRADS,
+            )
+        ),
+    ),
+)
+def second_order(probe: Probe, case: Case) -> None:
+    """With gradients g_i and directions v_i, d(Σ g_i·v_i) is 2·mask·scale·u·(v_r − v_x) for x_recon,
+    its negation for x, and Σ 2d·mask·scale·(v_r − v_x) for the upstream u."""
+    loss, inputs = probe.loss(case)
+    wrt = [getattr(inputs, name) for name in case.grads]
+    u = torch.full_like(loss, 3.0).requires_grad_()
+    first = torch.autograd.grad(loss, wrt, u, create_graph=True)
+    probe.right_gradients(
+        dict(zip(case.grads, (g.detach() for g in first))), case.but(upstream=3.0), inputs
+    )
+    directions = {
+        name: torch.from_numpy(Lattice(case.salt + 31 * k).values(case.count).reshape(case.shape))
+        .to(inputs.x.device)
+        .to(getattr(inputs, name).dtype)
+        for k, name in enumerate(case.grads)
+    }
+    product = sum(
+        (g.to(torch.float64) * directions[name].to(torch.float64)).sum()
+        for name, g in zip(case.grads, first)
+    )
+    if not isinstance(product, Tensor) or not product.requires_grad:
+        raise Violation("the gradient is not differentiable", got="no graph", wanted="a graph")
+    second = torch.autograd.grad(product, [*wrt, u], allow_unused=True)
+    zero = torch.zeros(case.shape, dtype=torch.float64)
+    v = directions.get("x_recon", zero).double().cpu() - directions.get("x", zero).double().cpu()
+    # 2·mask·scale·3·v is the first-order gradient of inputs whose difference is v, upstream 3.
+    for name, tensor, got in zip(case.grads, wrt, second):
+        if got is None:
+            got = torch.zeros_like(tensor)
+        sign = 1 if name == "x_recon" else -1
+        fault = oracle.gradient_fault(
+            got, Inputs(v, zero, inputs.mask), case.effective_reduction, sign=sign, upstream=3.0
+        )
+        if fault:
+            (row, column), value, wanted, bound = fault
+            raise Violation(
+                f"the second derivative is wrong for {name} at [{row}, {column}]",
+                got=repr(value),
+                wanted=repr(wanted),
+                bound=f"± {bound:.3g}",
+                script=_second_order_script(case, probe),
+            )
+    mask = inputs.mask.cpu().numpy()
+    recon, target = (oracle.as_array(t) for t in inputs[:2])
+    terms = 2 * (recon - target)[mask] * v.numpy()[mask]
+    divisor = oracle.exact(inputs).divisor(case.effective_reduction)
+    wanted_u = float(terms.sum()) / divisor
+    coarsest = max(float(torch.finfo(getattr(inputs, n).dtype).eps) for n in case.grads)
+    scale = max(float(np.abs(terms).sum()) / divisor, 1e-6)
+    got_u = second[-1]
+    if got_u is None or not abs(float(got_u) - wanted_u) <= 64 * coarsest * scale:
+        raise Violation(
+            "the derivative of the gradient in the upstream gradient is wrong",
+            got=got_u,
+            wanted=repr(wanted_u),
+            bound=f"± {64 * coarsest * scale:.3g}",
+            script=_second_order_script(case, probe),
+        )
+
+
+def _second_order_script(case: Case, probe: Probe) -> str:
+    wrt = ", ".join(case.grads)
+    given = f", reduction={case.reduction!r}" if case.reduction else ""
+    return "\n".join(
+        [
+            case.script(probe.subject.imports, call=False),
+            f"loss = {case.function}(x_recon, x, mask{given})",
+            "upstream = torch.full_like(loss, 3.0).requires_grad_()",
+            f"first = torch.autograd.grad(loss, [{wrt}], upstream, create_graph=True)",
+            f"print(torch.autograd.grad(sum(g.sum() for g in first), [{wrt}, upstream]))",
+        ]
+    )
+
+
+@prop(
+    "C13-forward-mode",
+    statement="The forward-mode derivative is Σ 2 (x_recon − x) · mask · scale · (t_recon − t_x).",
+    rationale="Jacobian-vector products are half of torch.func.",
+    catches="a jvp missing, of the wrong sign, or blind to the mask",
+    needs=("gradients", "forward_mode"),
+    cases=cases(tier="lattice", empty=False, grads=GRADS, dtypes=("float32", "float64")),
+    grid=lambda effort: itertools.chain(
+        small_grid(
+            effort, shapes=((1, 1), (2, 3)), patterns=("full", "bernoulli", "empty"),
+            pairs=SAME_PAIRS[:2], grads=GRADS,
+        ),
+        (
+            case.but(x_recon__outside=NAN, x__outside=INF)
+            for case in small_grid(
+                effort, shapes=((2, 3),), patterns=("bernoulli",), pairs=SAME_PAIRS[:1], grads=GRADS
+            )
+        ),
+    ),
+    weight=0.5,
+)
+def forward_mode(probe: Probe, case: Case) -> None:
+    import torch.autograd.forward_ad as forward
+
+    inputs = probe.build(case.but(grads=()))
+    probe.note(inputs.mask)
+    tangents = {
+        name: torch.from_numpy(Lattice(case.salt + 31 * k).values(case.count).reshape(case.shape))
+        .to(inputs.x.device)
+        .to(getattr(inputs, name).dtype)
+        for k, name in enumerate(case.grads)
+    }
+    with forward.dual_level():
+        duals = [
+            forward.make_dual(getattr(inputs, name), tangents[name])
+            if name in tangents
+            else getattr(inputs, name)
+            for name in ("x_recon", "x")
+        ]
+        result = probe.call(case.but(grads=()), Inputs(*duals, inputs.mask))
+        primal, tangent = forward.unpack_dual(result)
+    probe.right_value(primal, case, inputs)
+    mask = inputs.mask.cpu().numpy()
+    zero = np.zeros(case.shape)
+    directions = [oracle.as_array(tangents[n]) if n in tangents else zero for n in ("x_recon", "x")]
+    recon, target = (oracle.as_array(t) for t in inputs[:2])
+    terms = 2 * (recon - target)[mask] * (directions[0] - directions[1])[mask]
+    divisor = oracle.exact(inputs).divisor(case.effective_reduction)
+    wanted = float(terms.sum()) / divisor
+    bound = 64 * float(torch.finfo(primal.dtype).eps) * float(np.abs(terms).sum()) / divisor
+    if tangent is None or not abs(float(tangent) - wanted) <= bound:
+        raise Violation(
+            f"the tangent of the loss is wrong (tangents on {' and '.join(case.grads)})",
+            got=tangent,
+            wanted=repr(wanted),
+            bound=f"± {bound:.3g}",
+        )
+
+
+@prop(
+    "C13-retain-graph",
+    statement="A second backward through a retained graph gives the same gradients.",
+    rationale="Several losses share a graph; a diagnostic may look twice.",
+    catches="buffers scaled or freed by backward; state kept from the first backward",
+    needs=GRADIENTS,
+    cases=cases(tier="lattice", empty=False, grads=GRADS, upstreams=(1.0, -2.5)),
+    grid=lambda effort: sized_grid(
+        effort, patterns=("full", "bernoulli"), grads=("x_recon", "x"), largest=2**12
+    ),
+    weight=0.5,
+)
+def retain_graph(probe: Probe, case: Case) -> None:
+    loss, inputs, first = probe.gradients(case, retain_graph=True)
+    kept = {name: gradient.clone() for name, gradient in first.items()}
+    for factor in (case.upstream * 2, case.upstream):
+        second = probe.pull(case.but(upstream=factor), loss, inputs, retain_graph=True)
+        probe.right_gradients(second, case.but(upstream=factor), inputs)
+    for name in case.grads:
+        if not same_bits(second[name], kept[name]):
+            raise Violation(
+                f"backward twice gives two gradients of {name}", got=second[name], wanted=kept[name]
+            )
+        if not same_bits(first[name], kept[name]):
+            raise Violation(
+                f"a later backward overwrote the gradient of {name} that was handed out before",
+                got=first[name],
+                wanted=kept[name],
+            )
+
+
+@prop(
+    "C13-interleaved",
+    statement="Two calls, and then their backwards in either order, do not disturb one another.",
+    rationale="Two views of a batch, two heads, two micro-batches: forwards come before backwards.",
+    catches="scratch buffers and saved tensors shared between calls",
+    needs=GRADIENTS,
+    cases=cases(tier="lattice", empty=False, grads=GRADS),
+    grid=lambda effort: sized_grid(
+        effort, patterns=("full", "bernoulli"), grads=("x_recon", "x"), largest=2**12
+    ),
+)
+def interleaved(probe: Probe, case: Case) -> None:
+    k = case.salt
+    siblings = [
+        case,
+        case.but(x_recon__values=Lattice(k + 1), x__values=Lattice(k + 2), mask=Mask("bernoulli", k)),
+        case.but(
+            reduction=REDUCTIONS[k % 3],
+            function=("masked_mse", "masked_sse")[k % 2],
+            shape=(case.shape[1], case.shape[0] + 1),
+            x_recon=Operand(case.x_recon.dtype, Lattice(k + 3)),
+            x=Operand(case.x.dtype, Lattice(k + 4)),
+            mask=Mask("blocks", k),
+        ),
+    ]
+    for order in ((0, 1, 2), (2, 1, 0)):
+        made = [(sibling, *probe.loss(sibling)) for sibling in siblings]
+        found = {}
+        for place in order:
+            sibling, loss, inputs = made[place]
+            found[place] = probe.pull(sibling, loss, inputs)
+        for place, gradients in found.items():
+            sibling, loss, inputs = made[place]
+            probe.case = sibling
+            probe.right_value(loss, sibling, inputs)
+            probe.right_gradients(gradients, sibling, inputs)

@@ -1,0 +1,444 @@
+"""C14–C16: inputs left alone, layouts that do not matter, and no trace in the process."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import ambient
+from .cases import DTYPES, LAYOUTS, Case, Lattice, Mask, Operand
+from .probe import Probe, same_bits
+from .registry import Effort, prop
+from .strategies import CALLS, GRADS, cases, sized_grid, small_grid
+from .value import NAN, SAME_PAIRS
+from .violation import Violation
+
+NAMES = ("x_recon", "x", "mask")
+
+
+def _maybe_gradients(probe: Probe, case: Case) -> Case:
+    return case if probe.claims.gradients else case.but(grads=())
+
+
+def _whole(tensor: Tensor) -> Tensor:
+    """All of the memory behind a tensor, as bytes."""
+    return torch.tensor([], dtype=torch.uint8, device=tensor.device).set_(
+        tensor.detach().untyped_storage()
+    )
+
+
+@prop(
+    "C14-inputs-untouched",
+    statement="Inputs keep their values, versions, requires_grad, strides and .grad, through backward.",
+    rationale="The same batch is scored again, logged, and given to other losses.",
+    catches="in-place masking; a label overwritten; requires_grad switched off; buffers scribbled on",
+    cases=cases(tier="hard", layouts=LAYOUTS, grads=((), *GRADS)),
+    grid=lambda effort: (
+        case.but(x_recon__outside=NAN, x__outside=NAN, grads=((), *GRADS)[case.salt % 4])
+        for case in sized_grid(effort, patterns=("bernoulli", "empty", "full"), largest=2**13)
+    ),
+)
+def inputs_untouched(probe: Probe, case: Case) -> None:
+    case = _maybe_gradients(probe, case)
+    inputs = probe.build(case)
+    probe.note(inputs.mask)
+    before = [
+        (_whole(t).clone(), t._version, t.requires_grad, t.stride(), t.shape, t.storage_offset())
+        for t in inputs
+    ]
+    loss = probe.call(case, inputs)
+    if case.grads:
+        probe.pull(case, loss, inputs)
+    for name, tensor, old in zip(NAMES, inputs, before):
+        new = (
+            _whole(tensor),
+            tensor._version,
+            tensor.requires_grad,
+            tensor.stride(),
+            tensor.shape,
+            tensor.storage_offset(),
+        )
+        if old[0].shape != new[0].shape or not torch.equal(old[0], new[0]):
+            raise Violation(f"the memory of {name} was modified", got=tensor, wanted="as before")
+        for words, a, b in zip(
+            ("version counter", "requires_grad", "strides", "shape", "offset"), old[1:], new[1:]
+        ):
+            if a != b:
+                raise Violation(f"{words} of {name} changed", got=str(b), wanted=str(a))
+        if tensor.grad is not None:
+            raise Violation(f"{name}.grad was written", got=tensor.grad, wanted="None")
+
+
+@prop(
+    "C14-no-alias",
+    statement="The result shares no memory with the inputs.",
+    rationale="Accumulating into the loss in place must not write into a batch.",
+    catches="a view returned for one element; the reduction of a 1 × 1 input being the input",
+    cases=cases(tier="lattice", layouts=LAYOUTS),
+    grid=lambda effort: small_grid(effort, shapes=((1, 1), (1, 2)), pairs=SAME_PAIRS),
+    weight=0.5,
+)
+def no_alias(probe: Probe, case: Case) -> None:
+    loss, inputs = probe.loss(case)
+    copies = [_whole(t).clone() for t in inputs]
+    loss.detach().fill_(17)
+    for name, tensor, copy in zip(NAMES, inputs, copies):
+        if not torch.equal(_whole(tensor), copy):
+            raise Violation(
+                f"writing into the result changes {name}", got=tensor, wanted="as before"
+            )
+    again = probe.call(case, inputs)
+    probe.right_value(again, case, inputs)
+
+
+@prop(
+    "C15-layouts",
+    cost=5,
+    statement="Strides, storage offset, expansion and contiguity of any input do not matter.",
+    rationale="Batches come as slices, transposes and expanded templates.",
+    catches="strided or expanded input read as if dense; the mask's layout taken for the values'",
+    cases=cases(layouts=LAYOUTS, grads=((), *GRADS), empty=False),
+    grid=lambda effort: _layouts(effort),
+)
+def layouts(probe: Probe, case: Case) -> None:
+    case = _maybe_gradients(probe, case)
+    loss, inputs = probe.loss(case)
+    probe.right_value(loss, case, inputs)
+    if case.grads:
+        probe.right_gradients(probe.pull(case, loss, inputs), case, inputs)
+
+
+def _layouts(effort: Effort) -> Iterator[Case]:
+    number = effort.seed % 73
+    for shape in ((2, 3), (3, 1), (1, 4), (5, 8), (33, 31), (65, 130)):
+        for a in LAYOUTS:
+            for b in LAYOUTS:
+                for m in LAYOUTS:
+                    number += 1
+                    alone = (a, b, m).count("contiguous")
+                    if effort.thin > 1 and number % 6 or alone == 0 and number % 3:
+                        continue
+                    function, reduction = CALLS[number % len(CALLS)]
+                    dtype = DTYPES[number // 2 % 4]
+                    yield Case(
+                        function,
+                        reduction,
+                        shape,
+                        Operand(dtype, Lattice(number), a),
+                        Operand(dtype if number % 3 else "float32", Lattice(number + 1), b),
+                        Mask(("bernoulli", "ragged", "blocks")[number % 3], number, m),
+                        grads=((), *GRADS)[number % 4],
+                    )
+
+
+@prop(
+    "C16-repeatable",
+    statement="The same call gives the same bits, value and gradient, whenever it is made.",
+    rationale="Runs must be comparable; a difference must have a cause.",
+    catches="random order or subsampling; the first call differing from later ones; counters",
+    cases=cases(grads=((), *GRADS)),
+    grid=lambda effort: (
+        case.but(grads=((), ("x_recon", "x"))[case.salt % 2])
+        for case in sized_grid(effort, patterns=("full", "bernoulli"), largest=2**18)
+    ),
+    weight=0.5,
+)
+def repeatable(probe: Probe, case: Case) -> None:
+    case = _maybe_gradients(probe, case)
+    kept: list[Tensor] | None = None
+    for time in range(5):
+        loss, inputs = probe.loss(case)
+        found = [loss.detach()] + ([*probe.pull(case, loss, inputs).values()] if case.grads else [])
+        if time == 2:
+            torch.rand(3)  # a random state that has moved on must not matter
+        if kept is None:
+            kept = found
+            continue
+        for a, b in zip(kept, found):
+            if not same_bits(a, b):
+                raise Violation(f"call {time + 1} differs from call 1", got=b, wanted=a)
+
+
+@prop(
+    "C16-history",
+    statement="A result depends on this call's arguments alone, and stays as it is afterwards.",
+    rationale="Tensors are reused and changed in place; losses are collected and added up later.",
+    catches="caches keyed by identity, address or shape; one output buffer for all calls",
+    cases=cases(tier="lattice", grads=((), *GRADS), empty=False),
+    grid=lambda effort: small_grid(
+        effort, shapes=((1, 1), (2, 3), (33, 32)), patterns=("full", "bernoulli"), pairs=SAME_PAIRS,
+        calls=CALLS[:4] + CALLS[4:5],
+    ),
+)
+def history(probe: Probe, case: Case) -> None:
+    case = _maybe_gradients(probe, case)
+    inputs = probe.build(case.but(grads=()))
+    probe.note(inputs.mask)
+    first = probe.call(case, inputs)
+    kept = first.clone()
+    probe.right_value(first, case, inputs)
+    steps: list[tuple[str, Callable[[], Any]]] = [
+        ("x_recon was changed in place", lambda: inputs.x_recon.neg_()),
+        ("x was changed in place", lambda: inputs.x.mul_(-2)),
+        ("the mask was inverted in place", lambda: inputs.mask.logical_not_()),
+        ("the mask was cleared in place", lambda: inputs.mask.fill_(False)),
+        ("the mask was filled in place", lambda: inputs.mask.fill_(True)),
+        ("x_recon got new memory", lambda: inputs.x_recon.set_(inputs.x_recon.clone() + 1)),
+    ]
+    for what, change in steps:
+        change()
+        # Another shape in between, so that a scratch of the wrong size would be seen.
+        other = case.but(
+            grads=(), shape=(case.shape[1] + 1, 2), mask=Mask("full"),
+            x_recon=Operand(case.x_recon.dtype, Lattice(3)), x=Operand(case.x.dtype, Lattice(4)),
+        )
+        other_loss, other_inputs = probe.loss(other)
+        probe.right_value(other_loss, other, other_inputs)
+        try:
+            later = probe.call(case.but(grads=()), inputs)
+            probe.right_value(later, case, inputs)
+        except Violation as violation:
+            violation.what = f"after {what}, with the same tensors: {violation.what}"
+            violation.script = _history_script(case, probe, what)
+            raise
+    if not same_bits(first, kept):
+        raise Violation("a later call changed an earlier result", got=first, wanted=kept)
+    probe.case = case
+    if case.grads:
+        # The tensors of a new build may lie where the old ones lay: nothing may be remembered.
+        for salt in (1, 2, 3):
+            fresh = case.but(x_recon__values=Lattice(salt), x__values=Lattice(salt + 9))
+            fresh = fresh.but(mask=Mask("bernoulli", salt), upstream=float(salt))
+            loss, new, found = probe.gradients(fresh)
+            probe.right_value(loss, fresh, new)
+            probe.right_gradients(found, fresh, new)
+
+
+def _history_script(case: Case, probe: Probe, what: str) -> str:
+    given = f", reduction={case.reduction!r}" if case.reduction else ""
+    changes = {
+        "x_recon was changed in place": "x_recon.neg_()",
+        "x was changed in place": "x.mul_(-2)",
+        "the mask was inverted in place": "mask.logical_not_()",
+        "the mask was cleared in place": "mask.fill_(False)",
+        "the mask was filled in place": "mask.fill_(True)",
+        "x_recon got new memory": "x_recon.set_(x_recon.clone() + 1)",
+    }
+    call = f"print({case.function}(x_recon, x, mask{given}))"
+    lines = [case.but(grads=()).script(probe.subject.imports, call=False), call]
+    for name, change in changes.items():
+        lines += [change, call]
+        if name == what:
+            break
+    return "\n".join(lines)
+
+
+@prop(
+    "C16-globals",
+    statement="No global state is changed: random states, default dtype, grad mode, threads, warnings.",
+    rationale="A loss that draws a random number or sets a default changes everybody's run.",
+    catches="manual_seed; set_default_dtype; set_grad_enabled; set_num_threads; filterwarnings",
+    cases=cases(grads=((), *GRADS)),
+    weight=0.5,
+)
+def globals_untouched(probe: Probe, case: Case) -> None:
+    case = _maybe_gradients(probe, case)
+    inputs = probe.build(case)
+    probe.note(inputs.mask)
+    before = ambient.snapshot()
+    loss = probe.call(case, inputs)
+    changed = ambient.differences(before, ambient.snapshot())
+    if not changed and case.grads:
+        probe.pull(case, loss, inputs)
+        changed = [f"{c} (in backward)" for c in ambient.differences(before, ambient.snapshot())]
+    if changed:
+        raise Violation("global state changed", got="; ".join(changed), wanted="as before")
+
+
+@prop(
+    "C16-silent",
+    statement="Nothing is printed or warned, in forward or backward.",
+    rationale="A line per step fills a log; warnings are errors in careful projects.",
+    catches="debug prints; deprecation warnings; broadcast warnings of F.mse_loss",
+    cases=cases(grads=((), *GRADS)),
+    grid=lambda effort: (
+        case.but(grads=((), *GRADS)[case.salt % 4])
+        for case in small_grid(effort, shapes=((0, 3), (1, 1), (2, 3)), calls=CALLS[:5], pairs=SAME_PAIRS)
+    ),
+    weight=0.2,
+)
+def silent(probe: Probe, case: Case) -> None:
+    case = _maybe_gradients(probe, case)
+    with ambient.listening() as heard:
+        loss, inputs = probe.loss(case)
+        if case.grads:
+            probe.pull(case, loss, inputs)
+    for where, text in heard.items():
+        if text:
+            raise Violation(f"something came out on {where}", got=repr(text[:200]), wanted="nothing")
+
+
+def _under(probe: Probe, case: Case, context: Callable[[], AbstractContextManager[Any]]) -> None:
+    """The call inside a context gives the bits that it gives outside; backward runs outside."""
+    case = _maybe_gradients(probe, case)
+    outside, inputs = probe.loss(case)
+    found = probe.pull(case, outside, inputs) if case.grads else {}
+    again = probe.build(case)
+    with context():
+        inside = probe.call(case, again)
+    probe.right_value(inside, case, again)
+    if not same_bits(outside, inside):
+        raise Violation("the value is another one there", got=inside, wanted=outside)
+    if case.grads:
+        for name, gradient in probe.pull(case, inside, again).items():
+            if not same_bits(gradient, found[name]):
+                raise Violation(
+                    f"the gradient of {name} is another one there", got=gradient, wanted=found[name]
+                )
+
+
+def _autocast(dtype: torch.dtype, device: str) -> Callable[[], AbstractContextManager[Any]]:
+    return lambda: torch.autocast(device.split(":")[0], dtype=dtype)
+
+
+_MODE_GRID = {"shapes": ((1, 1), (2, 3), (33, 40)), "patterns": ("full", "bernoulli", "empty")}
+
+
+@prop(
+    "C16-autocast",
+    statement="Under autocast, value, dtype and gradient are the same.",
+    rationale="AMP wraps the whole step: a loss that turns half there overflows.",
+    catches="operators that autocast moves to half (matrix products), or to float32",
+    cases=cases(grads=((), *GRADS), empty=False),
+    grid=lambda effort: small_grid(
+        effort, pairs=(*SAME_PAIRS, ("float16", "float32")), grads=((), ("x_recon",)), **_MODE_GRID
+    ),
+    weight=0.5,
+)
+def autocast(probe: Probe, case: Case) -> None:
+    for dtype in (torch.bfloat16, torch.float16):
+        _under(probe, case, _autocast(dtype, probe.device))
+
+
+@prop(
+    "C16-grad-modes",
+    statement="Under no_grad and inference_mode the value is the same, and nothing requires grad.",
+    rationale="Validation runs the same loss.",
+    catches="in-place tricks that inference mode forbids; grad mode switched on inside",
+    cases=cases(grads=((), *GRADS)),
+    grid=lambda effort: small_grid(effort, pairs=SAME_PAIRS, grads=((), ("x_recon",)), **_MODE_GRID),
+    weight=0.5,
+)
+def grad_modes(probe: Probe, case: Case) -> None:
+    case = _maybe_gradients(probe, case)
+    outside, _ = probe.loss(case)
+    for context in (torch.no_grad, torch.inference_mode):
+        for build_inside in (False, True):
+            inputs = None if build_inside else probe.build(case)
+            with context():
+                inputs = inputs or probe.build(case)
+                inside = probe.call(case, inputs)
+                if inside.requires_grad:
+                    raise Violation(
+                        f"the loss requires grad under {context.__name__}",
+                        got="requires_grad=True",
+                        wanted="requires_grad=False",
+                    )
+                if not same_bits(outside.detach(), inside):
+                    raise Violation(
+                        f"another value under {context.__name__}", got=inside, wanted=outside
+                    )
+
+
+class _Default(AbstractContextManager[None]):
+    """Another default dtype, for a while."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        self.dtype, self.old = dtype, torch.get_default_dtype()
+
+    def __enter__(self) -> None:
+        torch.set_default_dtype(self.dtype)
+
+    def __exit__(self, *_: object) -> None:
+        torch.set_default_dtype(self.old)
+
+
+@prop(
+    "C16-default-dtype",
+    statement="Another default dtype changes nothing.",
+    rationale="Scientific code sets float64, some training code sets bfloat16.",
+    catches="constants, counts and zeros made in the default dtype",
+    cases=cases(grads=((), *GRADS)),
+    grid=lambda effort: small_grid(effort, grads=((), ("x_recon", "x")), **{**_MODE_GRID, "pairs": SAME_PAIRS}),
+    weight=0.5,
+)
+def default_dtype(probe: Probe, case: Case) -> None:
+    for dtype in (torch.float64, torch.float16, torch.bfloat16):
+        _under(probe, case, lambda: _Default(dtype))
+
+
+@prop(
+    "C16-threads",
+    statement="Calls from many threads at once give what each gives alone.",
+    rationale="DataParallel, data loaders and servers call from threads.",
+    catches="module-level scratch and caches without a lock",
+    scaled=True,
+)
+def threads(probe: Probe, effort: Effort) -> None:
+    number = effort.seed % 71
+    work = []
+    for k, shape in enumerate(((64, 65), (64, 65), (64, 65), (3, 4), (257, 257), (257, 257))):
+        case = Case(
+            *CALLS[(number + k) % len(CALLS)],
+            shape,
+            Operand("float32", Lattice(number + k)),
+            Operand("float32", Lattice(number + k + 50)),
+            Mask("bernoulli", k),
+            grads=("x_recon", "x") if k % 2 else (),
+        )
+        case = _maybe_gradients(probe, probe.fit(case))
+        loss, inputs = probe.loss(case)
+        probe.right_value(loss, case, inputs)
+        alone = [*probe.pull(case, loss, inputs).values()] if case.grads else []
+        work.append((case, loss.detach().clone(), [g.clone() for g in alone]))
+    wrong: list[BaseException] = []
+    barrier = threading.Barrier(len(work))
+
+    def repeat(case: Case, value: Tensor, gradients: list[Tensor]) -> None:
+        try:
+            inputs = case.build(probe.device)
+            barrier.wait(timeout=60)
+            for _ in range(10 if effort.thin > 1 else 40):
+                given = {} if case.reduction is None else {"reduction": case.reduction}
+                loss = probe.function(case.function)(*inputs, **given)
+                if not same_bits(loss, value):
+                    raise Violation(
+                        "a call disturbed by other threads has another value", got=loss, wanted=value
+                    )
+                if case.grads:
+                    wrt = [getattr(inputs, name) for name in case.grads]
+                    for a, b in zip(torch.autograd.grad(loss, wrt), gradients):
+                        if not same_bits(a, b):
+                            raise Violation(
+                                "a gradient disturbed by other threads is another one", got=a, wanted=b
+                            )
+        except BaseException as error:
+            if isinstance(error, Violation):
+                error.case = case
+            wrong.append(error)
+            barrier.abort()
+
+    runners = [threading.Thread(target=repeat, args=item, daemon=True) for item in work]
+    for runner in runners:
+        runner.start()
+    for runner in runners:
+        runner.join()
+    for error in sorted(wrong, key=lambda e: not isinstance(e, Violation)):
+        raise error
+
+

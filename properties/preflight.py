@@ -1,0 +1,97 @@
+"""Can the target be used at all? Asked in a process of its own, before anything else.
+
+A target that fails to import, hangs, exits or kills its process does so here, and costs its own row
+only. The smoke calls ask for nothing but an answer: whether it is right is the properties' business.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from .cases import Case, Mask, Operand
+from .engine import SuiteError, validate
+from .probe import Probe
+from .subject import Subject, TargetError, load_subject
+
+SECONDS = 60
+
+_SMOKE = (
+    Case(shape=(2, 2)),
+    Case(shape=(1, 1)),
+    Case(shape=(2, 4), mask=Mask((True, False, True, False) * 2)),
+)
+
+
+def smoke(subject: Subject) -> str | None:
+    """Why the subject answers none of the simplest calls, or None if it answers one."""
+    reason = None
+    for case in _SMOKE:
+        for function in subject.functions:
+            probe = Probe(subject)
+            dtype = subject.claims.dtypes[0]
+            case = case.but(x_recon__dtype=dtype, x__dtype=dtype, function=function)
+            try:
+                probe.raw(case, *probe.build(case))
+                return None
+            except (Exception, SystemExit, KeyboardInterrupt) as error:
+                reason = reason or f"{type(error).__name__}: {error}"
+    return f"answers none of the simplest calls; the first raised {reason}"
+
+
+def fault(target: str) -> str | None:
+    """Why a target cannot be used, in words, or None; found out in this process."""
+    try:
+        subject = load_subject(target)
+        validate(subject)
+    except (TargetError, SuiteError) as error:
+        return str(error)
+    except (Exception, SystemExit, KeyboardInterrupt) as error:
+        return f"failed on import: {type(error).__name__}: {error}"
+    return smoke(subject)
+
+
+def faults(targets: list[str]) -> dict[str, str]:
+    """Why each of the targets that cannot be used cannot, each asked in a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        running = []
+        for number, target in enumerate(targets):
+            answer = Path(folder) / str(number)
+            command = [sys.executable, "-m", __name__, target, str(answer)]
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+            )
+            running.append((target, answer, process))
+        found = {}
+        for target, answer, process in running:
+            try:
+                output, _ = process.communicate(timeout=SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.communicate()
+                found[target] = f"gave no answer within {SECONDS} s of import and smoke calls"
+                continue
+            if not answer.is_file():
+                last = output.strip().splitlines()[-1:] or ["nothing printed"]
+                found[target] = (
+                    f"ended the process on import or in a smoke call (exit {process.returncode}): "
+                    f"{last[0]}"
+                )
+                continue
+            reason = json.loads(answer.read_text())
+            if reason is not None:
+                found[target] = reason
+    return found
+
+
+if __name__ == "__main__":
+    reason = fault(sys.argv[1])
+    Path(sys.argv[2]).write_text(json.dumps(reason))

@@ -1,0 +1,195 @@
+"""The one way in which properties call a subject.
+
+A probe counts calls, so that a property which never asked anything is noticed, keeps the case at
+hand, so that a failure can show it, and judges results against the oracle.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import oracle
+from .cases import DEFAULT_REDUCTION, Case, Inputs
+from .subject import Subject
+from .violation import Violation
+
+
+class Probe:
+    """A subject on a device, under one property."""
+
+    def __init__(self, subject: Subject, device: str = "cpu") -> None:
+        self.subject = subject
+        self.claims = subject.claims
+        self.device = device
+        self.calls = 0
+        self.selected = False
+        self.case: Case | None = None
+
+    def fit(self, case: Case) -> Case:
+        """The case with dtypes that are not claimed replaced by one that is."""
+        first = self.claims.dtypes[0]
+        for name in ("x_recon", "x"):
+            if getattr(case, name).dtype not in self.claims.dtypes:
+                case = case.but(**{f"{name}__dtype": first})
+        return case
+
+    def build(self, case: Case) -> Inputs:
+        """The tensors of a case, which becomes the case at hand."""
+        self.case = case
+        return case.build(self.device)
+
+    def function(self, name: str) -> Any:
+        """The named callable; where the subject has only the other one, that with this one's
+        default reduction."""
+        found = getattr(self.subject, name)
+        if found is not None:
+            return found
+        other = self.subject.masked_sse or self.subject.masked_mse
+        assert other is not None
+
+        def renamed(x_recon: Any, x: Any, mask: Any, **given: Any) -> Any:
+            return other(x_recon, x, mask, **{"reduction": DEFAULT_REDUCTION[name], **given})
+
+        return renamed
+
+    def call(self, case: Case, inputs: Inputs) -> Tensor:
+        """Call the case's function on these tensors, as the case says, and judge the result's kind."""
+        result: Any = self.raw(case, *inputs)
+        if not isinstance(result, Tensor):
+            raise Violation(
+                "the result is not a tensor", got=type(result).__name__, wanted="a 0-d torch.Tensor"
+            )
+        if result.ndim != 0:
+            raise Violation(
+                "the result is not 0-d", got=f"shape {tuple(result.shape)}", wanted="shape ()"
+            )
+        return result
+
+    def raw(self, case: Case, x_recon: Any, x: Any, mask: Any) -> Any:
+        """Call the case's function on anything at all."""
+        self.calls += 1
+        self.case = case
+        given = {} if case.reduction is None else {"reduction": case.reduction}
+        return self.function(case.function)(x_recon, x, mask, **given)
+
+    def loss(self, case: Case) -> tuple[Tensor, Inputs]:
+        """Build a case and call the subject on it."""
+        inputs = self.build(case)
+        self.note(inputs.mask)
+        return self.call(case, inputs), inputs
+
+    def note(self, mask: Tensor) -> None:
+        """Remember whether any property saw a mask that selects something."""
+        self.selected = self.selected or bool(mask.any())
+
+    def gradients(
+        self, case: Case, *, retain_graph: bool = False, create_graph: bool = False
+    ) -> tuple[Tensor, Inputs, dict[str, Tensor]]:
+        """Loss, inputs, and the gradient of each input that requires one, upstream included."""
+        loss, inputs = self.loss(case)
+        return loss, inputs, self.pull(case, loss, inputs, retain_graph, create_graph)
+
+    def pull(
+        self,
+        case: Case,
+        loss: Tensor,
+        inputs: Inputs,
+        retain_graph: bool = False,
+        create_graph: bool = False,
+    ) -> dict[str, Tensor]:
+        """The gradients of a loss that was already computed."""
+        if not loss.requires_grad:
+            raise Violation(
+                f"{' and '.join(case.grads)} require grad, and the loss does not: it is not connected "
+                "to the graph",
+                got="requires_grad=False",
+                wanted="requires_grad=True",
+            )
+        wrt = [getattr(inputs, name) for name in case.grads]
+        upstream = torch.full_like(loss, case.upstream)
+        found = torch.autograd.grad(
+            loss,
+            wrt,
+            upstream,
+            retain_graph=retain_graph,
+            create_graph=create_graph,
+            allow_unused=True,
+        )
+        for name, tensor, gradient in zip(case.grads, wrt, found):
+            if gradient is None:
+                raise Violation(
+                    f"no gradient reaches {name}", got="None", wanted="a tensor of its shape and dtype"
+                )
+            if gradient.dtype != tensor.dtype or gradient.shape != tensor.shape:
+                raise Violation(
+                    f"the gradient of {name} has another kind than {name}",
+                    got=f"{gradient.dtype}, {tuple(gradient.shape)}",
+                    wanted=f"{tensor.dtype}, {tuple(tensor.shape)}",
+                )
+        return dict(zip(case.grads, found))
+
+    def right_value(
+        self, got: Tensor, case: Case, inputs: Inputs, *, roundoffs: float | None = None
+    ) -> None:
+        """Raise unless `got` is the value of C4–C9 on these inputs, of the dtype of C5."""
+        self.right_dtype(got, inputs)
+        fault = oracle.value_fault(
+            got.detach(),
+            oracle.exact(inputs),
+            case.effective_reduction,
+            roundoffs=roundoffs or self.claims.roundoffs,
+        )
+        if fault:
+            wanted, bound = fault
+            raise Violation("the value is wrong", got=got, wanted=wanted, bound=bound)
+
+    def right_dtype(self, got: Tensor, inputs: Inputs) -> None:
+        """Raise unless `got` has the dtype of C5."""
+        dtype = self.subject.result_dtype(inputs.x_recon.dtype, inputs.x.dtype)
+        if got.dtype != dtype:
+            raise Violation(
+                f"the result has the wrong dtype for {inputs.x_recon.dtype} and {inputs.x.dtype}",
+                got=str(got.dtype),
+                wanted=str(dtype),
+            )
+
+    def right_gradients(self, found: dict[str, Tensor], case: Case, inputs: Inputs) -> None:
+        """Raise unless every gradient is that of C11 and C12 on these inputs."""
+        for name, gradient in found.items():
+            fault = oracle.gradient_fault(
+                gradient,
+                inputs,
+                case.effective_reduction,
+                sign=1 if name == "x_recon" else -1,
+                upstream=case.upstream,
+            )
+            if fault:
+                (row, column), got, wanted, bound = fault
+                place = "inside" if bool(inputs.mask[row, column]) else "outside"
+                raise Violation(
+                    f"the gradient of {name} is wrong at [{row}, {column}], {place} the mask",
+                    got=repr(got),
+                    wanted=repr(wanted),
+                    bound=f"± {bound:.3g}" if bound else "exactly zero, of either sign",
+                )
+
+
+def same_bits(a: Tensor, b: Tensor) -> bool:
+    """Bitwise equality, NaN equal to NaN, of dtype, shape and values."""
+    if a.dtype != b.dtype or a.shape != b.shape or a.device != b.device:
+        return False
+    a, b = a.detach().contiguous(), b.detach().contiguous()
+    if a.dtype == torch.bool or not a.is_floating_point():
+        return bool(torch.equal(a, b))
+    integer = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[a.element_size()]
+    if torch.equal(a.view(integer), b.view(integer)):
+        return True
+    return bool((torch.isnan(a) == torch.isnan(b)).all()) and bool(
+        torch.equal(
+            torch.where(torch.isnan(a), 0, a).view(integer),
+            torch.where(torch.isnan(b), 0, b).view(integer),
+        )
+    )

@@ -1,0 +1,199 @@
+"""A subject: the implementation under test, what it claims, and what is known to be wrong with it."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from .cases import DTYPES, FUNCTIONS
+
+DEFAULT_TARGET = "wavemae.models.losses"
+
+
+class TargetError(Exception):
+    """The target could not be used as a subject: it names nothing, does not import, or is no loss."""
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What a subject promises. Properties that need something not claimed are not run.
+
+    Attributes:
+        dtypes: of `x_recon` and `x`, by name, in any pairing.
+        devices: device types it takes.
+        gradients: C11–C12, and all other gradient properties.
+        second_order: reverse over reverse (C13).
+        forward_mode: `torch.func.jvp` and dual numbers (C13, C19).
+        transforms: `torch.func.vmap` and its nestings (C19).
+        compile: `torch.compile(fullgraph=True)` and `torch.export` (C18).
+        data_independent: meta and fake tensors, nothing read back to the host (C17).
+        strict_inputs: refuses bad input as C3 says.
+        half_result: dtype of the result when both inputs are half: "float32" as C5 says, or "half".
+        roundoffs: the factor of C6, 64 in the contract; a larger one is a weaker claim.
+    """
+
+    dtypes: tuple[str, ...] = DTYPES
+    devices: tuple[str, ...] = ("cpu", "cuda")
+    gradients: bool = True
+    second_order: bool = True
+    forward_mode: bool = True
+    transforms: bool = True
+    compile: bool = True
+    data_independent: bool = True
+    strict_inputs: bool = True
+    half_result: Literal["float32", "half"] = "float32"
+    roundoffs: float = 64
+
+    def __post_init__(self) -> None:
+        unknown = set(self.dtypes) - set(DTYPES)
+        if unknown or not self.dtypes:
+            raise ValueError(
+                f"dtypes must be one or more of {DTYPES}, got {self.dtypes!r}; give them by name"
+            )
+
+    def missing(self, needs: tuple[str, ...]) -> str | None:
+        """The first of `needs` that is not claimed, or None."""
+        if not self.gradients:
+            needs = tuple("gradients" if n in ("second_order", "forward_mode") else n for n in needs)
+        return next((need for need in needs if not getattr(self, need)), None)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One implementation: a name, one or both functions, claims, expected failures.
+
+    Attributes:
+        name: as the table shows it.
+        masked_sse, masked_mse: the callables; one of them is enough.
+        claims: what it promises; everything, unless told otherwise.
+        expected_failures: property id to reason. Each is still run; one that passes is an error,
+            and so is an unknown id or an empty reason.
+        imports: the line that brings the functions into a reproducer's scope.
+
+    Raises:
+        ValueError: no function, or an expected failure without a reason.
+    """
+
+    name: str
+    masked_sse: Callable[..., Any] | None = None
+    masked_mse: Callable[..., Any] | None = None
+    claims: Claims = Claims()
+    expected_failures: Mapping[str, str] = field(default_factory=dict)
+    imports: str = ""
+
+    def __post_init__(self) -> None:
+        if self.masked_sse is None and self.masked_mse is None:
+            raise ValueError(
+                f"subject {self.name!r} has neither masked_sse nor masked_mse; give at least one"
+            )
+        for function in FUNCTIONS:
+            given = getattr(self, function)
+            if given is not None and not callable(given):
+                raise ValueError(f"{function} must be callable, got {type(given).__name__}")
+        for identifier, reason in self.expected_failures.items():
+            if not isinstance(reason, str) or not reason.strip():
+                raise ValueError(f"expected failure {identifier!r} has no reason; give one in words")
+
+    @property
+    def functions(self) -> tuple[str, ...]:
+        return tuple(name for name in FUNCTIONS if getattr(self, name) is not None)
+
+    def result_dtype(self, x_recon: torch.dtype, x: torch.dtype) -> torch.dtype:
+        """C5: promote(x_recon, x, float32), or without float32 where half results are claimed."""
+        both = torch.promote_types(x_recon, x)
+        if self.claims.half_result == "half":
+            return both
+        return torch.promote_types(both, torch.float32)
+
+
+def load_subject(target: str) -> Subject:
+    """The subject that a TARGET names: `pkg.losses`, `path/losses.py`, either with `:ATTR`.
+
+    A module needs `masked_sse` or `masked_mse`; ATTR may be a `Subject` or anything with those
+    attributes. Whatever the import raises comes out as it is.
+
+    Raises:
+        TargetError: there is no such module, file or attribute, or it holds no loss.
+    """
+    place, _, attribute = _split(target)
+    module = _import(place)
+    found: Any = module
+    for part in attribute.split(".") if attribute else []:
+        if not hasattr(found, part):
+            raise TargetError(f"{place} has no attribute {part!r} (asked for by {target!r})")
+        found = getattr(found, part)
+    if isinstance(found, Subject):
+        return found
+    if type(found).__name__ == "Subject" and hasattr(found, "expected_failures"):
+        raise TargetError(
+            f"{target} is a Subject of another import of this suite; import it from "
+            "wavemae.properties"
+        )
+    losses = {name: getattr(found, name, None) for name in FUNCTIONS}
+    if not any(callable(loss) for loss in losses.values()):
+        raise TargetError(
+            f"{target} has neither masked_sse nor masked_mse; name a module or a Subject that has"
+        )
+    names = [name for name, loss in losses.items() if callable(loss)]
+    return Subject(target, **losses, imports=_import_line(place, attribute, names))
+
+
+def _split(target: str) -> tuple[str, str, str]:
+    """(place, ":", attribute); a colon in a Windows drive is part of the place."""
+    place, colon, attribute = target.rpartition(":")
+    if not colon or "/" in attribute or "\\" in attribute:
+        return target, "", ""
+    return place, colon, attribute
+
+
+def _import(place: str) -> Any:
+    if not place.endswith(".py"):
+        try:
+            return importlib.import_module(place)
+        except ModuleNotFoundError as error:
+            if error.name and (place == error.name or place.startswith(error.name + ".")):
+                raise TargetError(
+                    f"there is no module {place!r}; for a file give its path, ending in .py"
+                ) from None
+            raise
+    path = Path(place).resolve()
+    if not path.is_file():
+        raise TargetError(f"there is no file {place!r}")
+    name = path.stem
+    known = sys.modules.get(name)
+    if known is not None and getattr(known, "__file__", None) == str(path):
+        return known
+    if known is not None or not name.isidentifier():
+        name = f"_wavemae_target_{abs(hash(str(path)))}"
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise TargetError(f"{place!r} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        sys.modules.pop(name, None)
+        raise
+    return module
+
+
+def _import_line(place: str, attribute: str, names: list[str]) -> str:
+    source = Path(place).stem if place.endswith(".py") else place
+    if not attribute:
+        line = f"from {source} import {', '.join(names)}"
+    else:
+        head = attribute.split(".")[0]
+        line = f"from {source} import {head}\n" + "\n".join(
+            f"{name} = {attribute}.{name}" for name in names
+        )
+    return line + (f"  # {place}, with its folder on the path" if place.endswith(".py") else "")

@@ -1,0 +1,701 @@
+"""Wrong doors: C1 to C3, the signature, what must be let in, what must be refused and how.
+
+Most of these make a refused call passable and then go through the definition's own checks, so that
+everything else is still refused, with the right message.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .catalogue import whole_mutant
+from .pieces import Loss, checked, difference, normalise, pair, right
+
+Convert = Callable[[Any, Any], Any]
+
+guarded = checked(right)
+
+VALUE_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+REDUCTIONS = ("sum", "mean", "batch_mean")
+
+
+def _keep(value: Any, like: Any) -> Any:
+    return value
+
+
+def accepting(
+    *,
+    x_recon: Convert = _keep,
+    x: Convert = _keep,
+    mask: Convert = _keep,
+    reduction: Convert = _keep,
+) -> tuple[Loss, Loss]:
+    """The definition, but arguments are converted first, by convert(value, like).
+
+    `like` is x_recon, and x for x_recon itself.
+    """
+
+    def loss(a: Any, b: Any, m: Any, r: Any) -> Any:
+        return guarded(x_recon(a, b), x(b, a), mask(m, a), reduction(r, a))
+
+    return pair(loss)
+
+
+def refusing(wrong: Callable[[Tensor, Tensor, Tensor], bool], message: str) -> tuple[Loss, Loss]:
+    """The definition, but good arguments are refused where `wrong` says so."""
+
+    def loss(x_recon: Any, x: Any, mask: Any, reduction: Any) -> Any:
+        result = guarded(x_recon, x, mask, reduction)
+        if wrong(x_recon, x, mask):
+            raise ValueError(message)
+        return result
+
+    return pair(loss)
+
+
+def complaining(change: Callable[[Exception, Any, Any, Any], Exception]) -> tuple[Loss, Loss]:
+    """The definition, but what it raises is passed through change(error, x_recon, x, mask)."""
+
+    def loss(x_recon: Any, x: Any, mask: Any, reduction: Any) -> Any:
+        try:
+            return guarded(x_recon, x, mask, reduction)
+        except (TypeError, ValueError) as error:
+            raise change(error, x_recon, x, mask) from None
+
+    return pair(loss)
+
+
+def _of_kind(*kinds: type) -> Convert:
+    """Makes a tensor of a list, array or number."""
+    return lambda value, like: torch.as_tensor(value) if isinstance(value, kinds) else value
+
+
+def _of_dtype(*dtypes: torch.dtype, to: torch.dtype = torch.float32) -> Convert:
+    """Converts tensors of some dtypes."""
+
+    def convert(value: Any, like: Any) -> Any:
+        return value.to(to) if isinstance(value, Tensor) and value.dtype in dtypes else value
+
+    return convert
+
+
+INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+FLOAT8 = (torch.float8_e4m3fn, torch.float8_e5m2)
+
+
+def _of_shape(wanted: Callable[[int, int], tuple[int, ...]], change: Convert) -> Convert:
+    """Applies `change` to a tensor of shape wanted(B, L) where that is not (B, L) already."""
+
+    def convert(value: Any, like: Any) -> Any:
+        tensors = isinstance(value, Tensor) and isinstance(like, Tensor)
+        if not tensors or like.ndim != 2 or value.shape == like.shape:
+            return value
+        return change(value, like) if tuple(value.shape) == wanted(*like.shape) else value
+
+    return convert
+
+
+def _expand(value: Tensor, like: Tensor) -> Tensor:
+    return value.expand(like.shape)
+
+
+def _one_row(rows: int, length: int) -> tuple[int, ...]:
+    return (1, length)
+
+
+def _one_column(rows: int, length: int) -> tuple[int, ...]:
+    return (rows, 1)
+
+
+def _row_vector(rows: int, length: int) -> tuple[int, ...]:
+    return (length,)
+
+
+def _batch_vector(rows: int, length: int) -> tuple[int, ...]:
+    return (rows,)
+
+
+# Signature (C1)
+
+
+@whole_mutant("C1", "reduction is accepted by position")
+def reduction_by_position():
+    def masked_sse(x_recon, x, mask, reduction="batch_mean"):
+        return guarded(x_recon, x, mask, reduction)
+
+    def masked_mse(x_recon, x, mask, reduction="mean"):
+        return guarded(x_recon, x, mask, reduction)
+
+    return masked_sse, masked_mse
+
+
+@whole_mutant("C1", "masked_sse sums by default")
+def sse_default_is_sum():
+    return pair(guarded, sse_default="sum")
+
+
+@whole_mutant("C1", "masked_mse takes the batch mean by default")
+def mse_default_is_batch_mean():
+    return pair(guarded, mse_default="batch_mean")
+
+
+@whole_mutant("C1", "x_recon and x are called input and target")
+def parameters_renamed():
+    def masked_sse(input, target, mask, *, reduction="batch_mean"):
+        return guarded(input, target, mask, reduction)
+
+    def masked_mse(input, target, mask, *, reduction="mean"):
+        return guarded(input, target, mask, reduction)
+
+    return masked_sse, masked_mse
+
+
+@whole_mutant("C1", "x stands before x_recon")
+def x_before_x_recon():
+    def masked_sse(x, x_recon, mask, *, reduction="batch_mean"):
+        return guarded(x_recon, x, mask, reduction)
+
+    def masked_mse(x, x_recon, mask, *, reduction="mean"):
+        return guarded(x_recon, x, mask, reduction)
+
+    return masked_sse, masked_mse
+
+
+@whole_mutant("C1", "the tensors cannot be passed by keyword")
+def tensors_by_position_only():
+    def masked_sse(x_recon, x, mask, /, *, reduction="batch_mean"):
+        return guarded(x_recon, x, mask, reduction)
+
+    def masked_mse(x_recon, x, mask, /, *, reduction="mean"):
+        return guarded(x_recon, x, mask, reduction)
+
+    return masked_sse, masked_mse
+
+
+@whole_mutant("C1", "unknown keywords are swallowed, a misspelt reduction= too")
+def unknown_keywords_swallowed():
+    def masked_sse(x_recon, x, mask, *, reduction="batch_mean", **kwargs):
+        return guarded(x_recon, x, mask, reduction)
+
+    def masked_mse(x_recon, x, mask, *, reduction="mean", **kwargs):
+        return guarded(x_recon, x, mask, reduction)
+
+    return masked_sse, masked_mse
+
+
+# Good arguments refused (C2)
+
+
+@whole_mutant("C2", "bfloat16 is refused in x")
+def bfloat16_x_refused():
+    return refusing(lambda x_recon, x, mask: x.dtype == torch.bfloat16, "x must be a float tensor")
+
+
+@whole_mutant("C2", "float64 is refused in x_recon")
+def float64_x_recon_refused():
+    return refusing(lambda x_recon, x, mask: x_recon.dtype == torch.float64, "x_recon is float64")
+
+
+@whole_mutant("C2", "two dtypes are refused")
+def mixed_dtypes_refused():
+    return refusing(lambda x_recon, x, mask: x_recon.dtype != x.dtype, "dtypes differ")
+
+
+@whole_mutant("C2", "B = 0 is refused")
+def batch_of_none_refused():
+    return refusing(lambda x_recon, x, mask: len(mask) == 0, "empty batch")
+
+
+@whole_mutant("C2", "NaN anywhere is refused, outside the mask too (seen in PyPOTS)")
+def nan_anywhere_refused():
+    return refusing(
+        lambda x_recon, x, mask: bool(x_recon.isnan().any() or x.isnan().any()), "input has NaN"
+    )
+
+
+@whole_mutant("C2", "subclasses of Tensor are refused, Parameter too")
+def parameter_refused():
+    return refusing(
+        lambda x_recon, x, mask: not all(type(t) is Tensor for t in (x_recon, x, mask)),
+        "expected a torch.Tensor",
+    )
+
+
+@whole_mutant("C2", "a target that requires grad is refused, as in old mse_loss")
+def x_that_requires_grad_refused():
+    return refusing(lambda x_recon, x, mask: x.requires_grad, "x must not require grad")
+
+
+# Not a tensor (C3)
+
+
+@whole_mutant("C3", "x: arrays accepted")
+def x_array_accepted():
+    return accepting(x=_of_kind(np.ndarray))
+
+
+@whole_mutant("C3", "mask: arrays accepted")
+def mask_array_accepted():
+    return accepting(mask=_of_kind(np.ndarray))
+
+
+@whole_mutant("C3", "x_recon: lists accepted")
+def x_recon_list_accepted():
+    return accepting(x_recon=_of_kind(list))
+
+
+@whole_mutant("C3", "x: a number stands for a constant target")
+def x_number_accepted():
+    def filled(value: Any, like: Any) -> Any:
+        return torch.full_like(like, value) if type(value) in (int, float) else value
+
+    return accepting(x=filled)
+
+
+@whole_mutant("C3", "x: None stands for a target of zeros")
+def x_none_accepted():
+    return accepting(x=lambda x, like: torch.zeros_like(like) if x is None else x)
+
+
+@whole_mutant("C3", "mask: None means everything (seen in ChemoMAE)")
+def mask_none_accepted():
+    def filled(mask: Any, like: Any) -> Any:
+        return torch.ones_like(like, dtype=torch.bool) if mask is None else mask
+
+    return accepting(mask=filled)
+
+
+@whole_mutant("C3", "mask: True and False mean everything and nothing (seen in ChemoMAE)")
+def mask_true_accepted():
+    def filled(mask: Any, like: Any) -> Any:
+        return torch.full_like(like, mask, dtype=torch.bool) if isinstance(mask, bool) else mask
+
+    return accepting(mask=filled)
+
+
+# Dtypes and layouts (C3)
+
+
+@whole_mutant("C3", "x_recon: integers accepted")
+def x_recon_integer_accepted():
+    return accepting(x_recon=_of_dtype(*INTEGERS))
+
+
+@whole_mutant("C3", "x: uint8 spectra accepted, other integers refused")
+def x_uint8_accepted():
+    return accepting(x=_of_dtype(torch.uint8))
+
+
+@whole_mutant("C3", "two uint8 spectra are subtracted as they are and wrap around")
+def uint8_pair_wraps_around():
+    def loss(x_recon, x, mask, reduction):
+        pair_of = [t.dtype for t in (x_recon, x) if isinstance(t, Tensor)]
+        if pair_of == [torch.uint8] * 2 and x_recon.shape == x.shape:
+            return guarded((x_recon - x).float(), torch.zeros(x.shape), mask, reduction)
+        return guarded(x_recon, x, mask, reduction)
+
+    return pair(loss)
+
+
+@whole_mutant("C3", "x: bool accepted")
+def x_bool_accepted():
+    return accepting(x=_of_dtype(torch.bool))
+
+
+@whole_mutant("C3", "x_recon: of complex numbers the real part is taken")
+def x_recon_complex_accepted():
+    def real(value: Any, like: Any) -> Any:
+        return value.real if isinstance(value, Tensor) and value.is_complex() else value
+
+    return accepting(x_recon=real)
+
+
+@whole_mutant("C3", "x: float8 accepted")
+def x_float8_accepted():
+    return accepting(x=_of_dtype(*FLOAT8))
+
+
+@whole_mutant("C3", "mask: uint8 accepted, as torch once did")
+def mask_uint8_accepted():
+    return accepting(mask=_of_dtype(torch.uint8, to=torch.bool))
+
+
+@whole_mutant("C3", "mask: int64 taken as positions in a row (seen in ChemoMAE; TensorRT #2024)")
+def mask_of_indices_accepted():
+    def at(mask: Any, like: Any) -> Any:
+        if not isinstance(mask, Tensor) or mask.dtype != torch.int64 or like.ndim != 2:
+            return mask
+        counted = torch.zeros_like(like, dtype=torch.bool)
+        counted[torch.arange(len(mask))[:, None], mask] = True
+        return counted
+
+    return accepting(mask=at)
+
+
+@whole_mutant("C3", "mask: float taken as weights (seen in MONAI)")
+def mask_of_weights_accepted():
+    def loss(x_recon, x, mask, reduction):
+        if not isinstance(mask, Tensor) or mask.dtype != torch.float32:
+            return guarded(x_recon, x, mask, reduction)
+        guarded(x_recon, x, mask != 0, reduction)
+        squares = difference(x_recon, x, mask != 0).square() * mask
+        return normalise(squares.sum(), mask, reduction, count=mask.sum())
+
+    return pair(loss)
+
+
+def _to_dense(value: Any, like: Any) -> Any:
+    sparse = isinstance(value, Tensor) and value.layout != torch.strided
+    return value.to_dense() if sparse else value
+
+
+@whole_mutant("C3", "x: sparse accepted")
+def x_sparse_accepted():
+    return accepting(x=_to_dense)
+
+
+@whole_mutant("C3", "mask: sparse accepted")
+def mask_sparse_accepted():
+    return accepting(mask=_to_dense)
+
+
+# Shapes (C3)
+
+
+@whole_mutant("C3", "three vectors (L,) accepted as one row")
+def vectors_accepted():
+    def loss(*arguments):
+        *tensors, reduction = arguments
+        if all(isinstance(t, Tensor) and t.ndim == 1 for t in tensors):
+            tensors = [t.unsqueeze(0) for t in tensors]
+        return guarded(*tensors, reduction)
+
+    return pair(loss)
+
+
+@whole_mutant("C3", "three tensors (B, C, L) accepted, channels joined to the length")
+def channels_accepted():
+    def loss(*arguments):
+        *tensors, reduction = arguments
+        if all(isinstance(t, Tensor) and t.ndim == 3 for t in tensors):
+            tensors = [t.flatten(1) for t in tensors]
+        return guarded(*tensors, reduction)
+
+    return pair(loss)
+
+
+@whole_mutant("C3", "x_recon: (1, L) broadcast")
+def x_recon_row_broadcast():
+    return accepting(x_recon=_of_shape(_one_row, _expand))
+
+
+@whole_mutant("C3", "x: (1, L) broadcast, and the batch size read from it (seen in ChemoMAE)")
+def x_row_broadcast():
+    def loss(x_recon, x, mask, reduction):
+        expanded = _of_shape(_one_row, _expand)(x, x_recon)
+        result = guarded(x_recon, expanded, mask, reduction)
+        return (
+            result if reduction != "batch_mean" else result * max(len(x_recon), 1) / max(len(x), 1)
+        )
+
+    return pair(loss)
+
+
+@whole_mutant("C3", "x: (B, 1) broadcast")
+def x_column_broadcast():
+    return accepting(x=_of_shape(_one_column, _expand))
+
+
+@whole_mutant("C3", "x: (L,) broadcast, one target spectrum for the batch")
+def x_vector_broadcast():
+    return accepting(x=_of_shape(_row_vector, _expand))
+
+
+@whole_mutant("C3", "mask: (1, L) broadcast, one mask for the batch")
+def mask_row_broadcast():
+    return accepting(mask=_of_shape(_one_row, _expand))
+
+
+@whole_mutant("C3", "mask: (B, 1) broadcast")
+def mask_column_broadcast():
+    return accepting(mask=_of_shape(_one_column, _expand))
+
+
+@whole_mutant("C3", "mask: (B,) selects rows (seen in ChemoMAE)")
+def mask_of_rows_accepted():
+    return accepting(
+        mask=_of_shape(_batch_vector, lambda mask, like: mask[:, None].expand_as(like))
+    )
+
+
+@whole_mutant("C3", "mask: 0-d broadcast (seen in ChemoMAE)")
+def mask_scalar_broadcast():
+    return accepting(mask=_of_shape(lambda rows, length: (), _expand))
+
+
+@whole_mutant("C3", "the mask is not compared: x_recon and x of (1, L) are broadcast to it")
+def inputs_broadcast_to_mask():
+    def loss(x_recon, x, mask, reduction):
+        x_recon, x = (_of_shape(_one_row, _expand)(t, mask) for t in (x_recon, x))
+        return guarded(x_recon, x, mask, reduction)
+
+    return pair(loss)
+
+
+@whole_mutant("C3", "mask: (L, B) read as (B, L)")
+def mask_transposed_accepted():
+    return accepting(mask=_of_shape(lambda rows, length: (length, rows), lambda m, like: m.t()))
+
+
+@whole_mutant("C3", "x: as many elements suffice, it is reshaped")
+def x_reshaped():
+    def reshaped(x: Any, like: Any) -> Any:
+        tensors = isinstance(x, Tensor) and isinstance(like, Tensor)
+        return x.reshape(like.shape) if tensors and x.numel() == like.numel() else x
+
+    return accepting(x=reshaped)
+
+
+@whole_mutant("C3", "lengths are cut to the shorter one (seen in speechbrain)")
+def lengths_cut_to_the_shorter():
+    def loss(*arguments):
+        *tensors, reduction = arguments
+        if all(isinstance(t, Tensor) and t.ndim == 2 for t in tensors):
+            length = min(t.shape[1] for t in tensors)
+            tensors = [t[:, :length] for t in tensors]
+        return guarded(*tensors, reduction)
+
+    return pair(loss)
+
+
+@whole_mutant("C3", "a longer mask is cut to the batch")
+def mask_cut_to_the_batch():
+    def cut(mask: Any, like: Any) -> Any:
+        matrices = all(isinstance(t, Tensor) and t.ndim == 2 for t in (mask, like))
+        return mask[: len(like)] if matrices else mask
+
+    return accepting(mask=cut)
+
+
+@whole_mutant("C3", "an empty x_recon returns early: what x and mask are is not looked at")
+def nothing_to_do_returns_before_checks():
+    def loss(x_recon, x, mask, reduction):
+        if isinstance(x_recon, Tensor) and x_recon.shape[:1] == (0,):
+            return right(x_recon, x_recon, torch.ones_like(x_recon, dtype=torch.bool), "sum")
+        return guarded(x_recon, x, mask, reduction)
+
+    return pair(loss)
+
+
+# Devices (C3)
+
+
+def _to_its_device(value: Any, like: Any) -> Any:
+    tensors = isinstance(value, Tensor) and isinstance(like, Tensor)
+    return value.to(like.device) if tensors else value
+
+
+@whole_mutant("C3", "mask is moved to the device of x_recon")
+def mask_moved_to_device():
+    return accepting(mask=_to_its_device)
+
+
+@whole_mutant("C3", "devices are not compared: torch raises RuntimeError")
+def devices_not_compared():
+    def change(error, x_recon, x, mask):
+        if isinstance(error, ValueError) and len({t.device for t in (x_recon, x, mask)}) > 1:
+            return RuntimeError("Tensor on device meta is not on the expected device cpu!")
+        return error
+
+    return complaining(change)
+
+
+# Reductions (C3)
+
+
+@whole_mutant("C3", 'reduction="none" returns the squares')
+def reduction_none_accepted():
+    def loss(x_recon, x, mask, reduction):
+        if isinstance(reduction, str) and reduction == "none":
+            guarded(x_recon, x, mask, "sum")
+            return difference(x_recon, x, mask).square()
+        return guarded(x_recon, x, mask, reduction)
+
+    return pair(loss)
+
+
+@whole_mutant("C3", "capitals and spaces in reduction are accepted")
+def reduction_in_capitals_accepted():
+    def clean(value: Any, like: Any) -> Any:
+        return value.strip().lower() if isinstance(value, str) else value
+
+    return accepting(reduction=clean)
+
+
+@whole_mutant("C3", "the check is `reduction in 'sum mean batch_mean'`: parts and '' give the sum")
+def reduction_checked_as_substring():
+    def sum_for_a_part(value: Any, like: Any) -> Any:
+        part = isinstance(value, str) and value in "sum mean batch_mean"
+        return "sum" if part and value not in REDUCTIONS else value
+
+    return accepting(reduction=sum_for_a_part)
+
+
+@whole_mutant("C3", "reduction=None gives the sum")
+def reduction_none_object_accepted():
+    return accepting(reduction=lambda value, like: "sum" if value is None else value)
+
+
+@whole_mutant("C3", "reduction as a number: the old codes 0, 1, 2, and so True")
+def reduction_number_accepted():
+    def decoded(value: Any, like: Any) -> Any:
+        known = isinstance(value, int) and 0 <= value < len(REDUCTIONS)
+        return REDUCTIONS[value] if known else value
+
+    return accepting(reduction=decoded)
+
+
+@whole_mutant("C3", "reduction is looked up in a dict: KeyError")
+def unknown_reduction_is_key_error():
+    def change(error, x_recon, x, mask):
+        unknown = isinstance(error, ValueError) and str(error).startswith("reduction")
+        return KeyError("reduction", str(error)) if unknown else error
+
+    return complaining(change)
+
+
+# How it is refused (C3)
+
+
+@whole_mutant("C3", "masked_mse forgets the checks")
+def mse_without_checks():
+    return pair(guarded, right)
+
+
+@whole_mutant("C3", "arguments are not looked at for being tensors: AttributeError")
+def tensors_not_checked():
+    def change(error, x_recon, x, mask):
+        for value in (x_recon, x, mask):
+            if not isinstance(value, Tensor):
+                return AttributeError(f"{type(value).__name__!r} object has no attribute 'dtype'")
+        return error
+
+    return complaining(change)
+
+
+@whole_mutant("C3", "assert statements do the checking")
+def refused_by_assertion():
+    return complaining(lambda error, x_recon, x, mask: AssertionError(str(error)))
+
+
+@whole_mutant("C3", "a wrong type or dtype is a ValueError")
+def wrong_dtype_is_value_error():
+    return complaining(lambda error, x_recon, x, mask: ValueError(str(error)))
+
+
+@whole_mutant("C3", "a wrong shape, device or reduction is a TypeError")
+def wrong_shape_is_type_error():
+    return complaining(lambda error, x_recon, x, mask: TypeError(str(error)))
+
+
+@whole_mutant("C3", "the message does not name the argument")
+def message_without_argument():
+    def change(error, x_recon, x, mask):
+        _, _, rest = str(error).partition(" ")
+        for name in ("x_recon", "mask", "x."):
+            rest = rest.replace(name, "it")
+        return type(error)(f"argument {rest.partition(';')[0]}")
+
+    return complaining(change)
+
+
+@whole_mutant("C3", "the message names x_recon whichever argument is wrong")
+def message_names_x_recon():
+    def change(error, x_recon, x, mask):
+        name, _, rest = str(error).partition(" ")
+        rest = rest.replace("of x_recon", "of the others").partition(";")[0]
+        return type(error)("x_recon " + rest if name in ("x", "mask") else str(error))
+
+    return complaining(change)
+
+
+@whole_mutant("C3", "the message does not say what came")
+def message_without_what_came():
+    def change(error, x_recon, x, mask):
+        wanted, _, got = str(error).partition(", got ")
+        return type(error)(f"{wanted};{got.partition(';')[2]}")
+
+    return complaining(change)
+
+
+@whole_mutant("C3", "the message does not say what is wanted")
+def message_without_what_is_wanted():
+    def change(error, x_recon, x, mask):
+        name, _, rest = str(error).partition(" ")
+        return type(error)(f"bad {name}: got {rest.partition(', got ')[2].partition(';')[0]}")
+
+    return complaining(change)
+
+
+@whole_mutant("C3", "the message about the mask's dtype does not show the way out")
+def message_without_way_out():
+    def change(error, x_recon, x, mask):
+        wrong_dtype = isinstance(error, TypeError) and "~visible" in str(error)
+        return type(error)(str(error).partition(";")[0]) if wrong_dtype else error
+
+    return complaining(change)
+
+
+@whole_mutant("C3", "a warning instead of an error for different lengths (seen in MONAI)")
+def shape_mismatch_only_warns():
+    def loss(x_recon, x, mask, reduction):
+        try:
+            return guarded(x_recon, x, mask, reduction)
+        except ValueError as error:
+            if "the shape of x_recon" not in str(error):
+                raise
+            warnings.warn(str(error), stacklevel=3)
+            length = min(t.shape[1] for t in (x_recon, x, mask))
+            rows = min(t.shape[0] for t in (x_recon, x, mask))
+            return right(*(t[:rows, :length] for t in (x_recon, x, mask)), reduction)
+
+    return pair(loss)
+
+
+@whole_mutant("C3", "reduction is checked after the sum")
+def reduction_checked_after_the_sum():
+    def loss(x_recon, x, mask, reduction):
+        guarded(x_recon, x, mask, "sum")
+        return guarded(x_recon, x, mask, reduction)
+
+    return pair(loss)
+
+
+@whole_mutant("C3", "the difference is taken before shapes are compared: RuntimeError")
+def subtracted_before_the_checks():
+    def loss(x_recon, x, mask, reduction):
+        floats = [isinstance(t, Tensor) and t.dtype in VALUE_DTYPES for t in (x_recon, x)]
+        if all(floats) and x_recon.layout == x.layout == torch.strided:
+            x_recon - x
+        return guarded(x_recon, x, mask, reduction)
+
+    return pair(loss)
+
+
+@whole_mutant("C3", "a vector x is given its row in place before it is refused")
+def refused_x_is_reshaped_in_place():
+    def loss(x_recon, x, mask, reduction):
+        try:
+            return guarded(x_recon, x, mask, reduction)
+        except ValueError:
+            if x.ndim == 1:
+                x.unsqueeze_(0)
+            raise
+
+    return pair(loss)
