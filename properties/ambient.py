@@ -29,7 +29,10 @@ _READ: dict[str, Callable[[], Any]] = {
     "flush of subnormals": lambda: (torch.tensor([1e-40]) * 1.0).item() == 0.0,
     "torch random state": lambda: torch.get_rng_state().numpy().tobytes(),
     "random state of Python": random.getstate,
-    "random state of NumPy": lambda: repr(np.random.get_state()),
+    "random state of NumPy": lambda: (
+        np.random.get_state()[1].tobytes()  # type: ignore[union-attr,call-overload,index]
+        + bytes(str(np.random.get_state()[2]), "ascii")
+    ),  # type: ignore[call-overload,index]
     "warning filters": lambda: list(warnings.filters),
     "standard streams": lambda: (id(sys.stdout), id(sys.stderr)),
     "NumPy error handling": np.geterr,
@@ -102,6 +105,25 @@ def restored() -> Iterator[None]:
         if dict(os.environ) != environment:
             os.environ.clear()
             os.environ.update(environment)
+
+
+@contextmanager
+def unusual() -> Iterator[None]:
+    """A process whose state is nowhere the default, so that a reset to the default shows."""
+    with restored():
+        random.seed(11)
+        np.random.seed(12)
+        torch.manual_seed(13)
+        torch.set_grad_enabled(False)
+        torch.set_default_dtype(torch.float64)
+        torch.set_num_threads(torch.get_num_threads() + 1)
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.set_anomaly_enabled(True, check_nan=False)
+        torch.set_float32_matmul_precision("high")
+        np.seterr(all="ignore")
+        warnings.simplefilter("error")
+        with torch.autocast("cpu", dtype=torch.float16):
+            yield
 
 
 @contextmanager

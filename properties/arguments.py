@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from .cases import FUNCTIONS, REDUCTIONS, Case, Lattice, Mask, Operand
+from .cases import FUNCTIONS, REDUCTIONS, Case, Inputs, Lattice, Mask, Operand
 from .probe import Probe, same_bits
-from .registry import prop
+from .registry import Effort, prop
 from .strategies import CALLS, cases, small_grid
 from .violation import Violation
 
@@ -86,7 +86,10 @@ def _refused(probe: Probe, bad: Bad, case: Case, *, words: bool = False) -> None
         tensor = given[name]
         if tensor._version != version or not same_bits(tensor, copy):
             raise Violation(
-                f"{name} was modified by a call that was refused", got=tensor, wanted=copy, script=text
+                f"{name} was modified by a call that was refused",
+                got=tensor,
+                wanted=copy,
+                script=text,
             )
 
 
@@ -238,12 +241,14 @@ REDUCTION = tuple(
 _BASE = Case(shape=(3, 4), mask=Mask("bernoulli", 3))
 
 
-def _bases(argument: str) -> Iterator[Case]:
+def _bases(argument: str, effort: Effort) -> Iterator[Case]:
     """Good calls to spoil: each function and reduction, half or required-grad inputs, and masks that
     a hasty early return would take."""
     calls = CALLS if argument != "reduction" else tuple((f, None) for f in FUNCTIONS)
-    for function, reduction in calls:
-        for mask, dtype in itertools.product(("bernoulli", "empty", "full"), ("float32", "float16")):
+    for function, reduction in calls if effort.thin == 1 or len(calls) == 2 else CALLS[::3]:
+        for mask, dtype in itertools.product(
+            ("bernoulli", "empty", "full"), ("float32", "float16")
+        ):
             grads = ("x_recon",) if mask == "full" else ()
             yield _BASE.but(
                 function=function,
@@ -255,9 +260,11 @@ def _bases(argument: str) -> Iterator[Case]:
             )
 
 
-def _all_refused(probe: Probe, table: tuple[Bad, ...], shapes: tuple[tuple[int, int], ...]) -> None:
+def _all_refused(
+    probe: Probe, effort: Effort, table: tuple[Bad, ...], shapes: tuple[tuple[int, int], ...]
+) -> None:
     for bad in table:
-        for case in _bases(bad.argument):
+        for case in _bases(bad.argument, effort):
             if "numpy" in bad.make or "tolist" in bad.make:
                 case = case.but(grads=())
             for shape in shapes:
@@ -271,7 +278,7 @@ _REFUSED_FIRST = (
 
 @prop(
     "C1-default-reduction",
-    statement="Without `reduction`, masked_sse is \"batch_mean\" and masked_mse is \"mean\".",
+    statement='Without `reduction`, masked_sse is "batch_mean" and masked_mse is "mean".',
     rationale="The two functions differ in their default and in nothing else.",
     catches="a default of the other function, or of F.mse_loss",
     cases=cases(empty=False),
@@ -302,7 +309,9 @@ def keywords(probe: Probe, case: Case) -> None:
     plain = probe.call(case, inputs)
     given: dict[str, Any] = {} if case.reduction is None else {"reduction": case.reduction}
     function = probe.function(case.function)
-    keyword = ", ".join([f"{n}={n}" for n in reversed(NAMES)] + [f"{k}={v!r}" for k, v in given.items()])
+    keyword = ", ".join(
+        [f"{n}={n}" for n in reversed(NAMES)] + [f"{k}={v!r}" for k, v in given.items()]
+    )
     for named in (
         function(mask=inputs.mask, x=inputs.x, x_recon=inputs.x_recon, **given),
         function(inputs.x_recon, mask=inputs.mask, x=inputs.x, **given),
@@ -343,7 +352,34 @@ def keyword_only(probe: Probe) -> None:
             got = loss(*inputs, reduction)
         except TypeError:
             continue
-        raise Violation("reduction is taken by position", got=got, wanted="TypeError", script=script)
+        raise Violation(
+            "reduction is taken by position", got=got, wanted="TypeError", script=script
+        )
+
+
+@prop(
+    "C1-unknown-keyword",
+    statement="A keyword that the signature does not have raises TypeError.",
+    rationale='`reduciton="sum"` must not train silently with the default.',
+    catches="**kwargs swallowed",
+    needs=STRICT,
+)
+def unknown_keyword(probe: Probe) -> None:
+    for function, keyword in itertools.product(FUNCTIONS, ("reduciton", "weight", "size_average")):
+        case = _BASE.but(function=function, reduction=None)
+        inputs = probe.build(case)
+        probe.note(inputs.mask)
+        loss = getattr(probe.subject, function)
+        if loss is None:
+            continue
+        probe.calls += 1
+        try:
+            got = loss(*inputs, **{keyword: "sum"})
+        except TypeError:
+            continue
+        script = case.script(probe.subject.imports, call=False)
+        script += f"\n{function}(x_recon, x, mask, {keyword}='sum')  # must raise TypeError"
+        raise Violation(f"{keyword}= is taken", got=got, wanted="TypeError", script=script)
 
 
 @prop(
@@ -352,11 +388,42 @@ def keyword_only(probe: Probe) -> None:
     rationale="Under AMP the model's output is half and the target is not.",
     catches="a kernel that knows one dtype, or only equal ones",
     cases=cases(tier="lattice"),
-    grid=lambda effort: small_grid(effort, shapes=((2, 3), (1, 5), (4, 4)), patterns=("full", "bernoulli")),
+    grid=lambda effort: small_grid(
+        effort, shapes=((2, 3), (1, 5), (4, 4)), patterns=("full", "bernoulli")
+    ),
 )
 def dtypes(probe: Probe, case: Case) -> None:
     loss, inputs = probe.loss(case)
     probe.right_value(loss, case, inputs)
+
+
+class _Spectrum(Tensor):
+    """A tensor subclass with nothing of its own."""
+
+
+@prop(
+    "C2-subclasses",
+    statement="An nn.Parameter, a tensor subclass and inputs that require grad are tensors like others.",
+    rationale="A decoder may end in a parameter; data sets wrap tensors.",
+    catches="`type(x) is Tensor`; leaves or parameters refused",
+    grid=lambda effort: small_grid(
+        effort, shapes=((2, 3),), patterns=("bernoulli", "empty"), pairs=(("float32", "float32"),)
+    ),
+)
+def subclasses(probe: Probe, case: Case) -> None:
+    inputs = probe.build(case)
+    probe.note(inputs.mask)
+    kinds: list[Callable[[Tensor], Tensor]] = [lambda t: t.as_subclass(_Spectrum)]
+    if probe.claims.gradients:
+        kinds += [torch.nn.Parameter, lambda t: t.clone().requires_grad_() * 1]
+    for kind in kinds:
+        for given in (
+            (kind(inputs.x_recon), inputs.x),
+            (inputs.x_recon, kind(inputs.x)),
+            (kind(inputs.x_recon), kind(inputs.x)),
+        ):
+            loss = probe.call(case, Inputs(*given, inputs.mask))
+            probe.right_value(loss.as_subclass(Tensor), case, inputs)
 
 
 @prop(
@@ -365,9 +432,10 @@ def dtypes(probe: Probe, case: Case) -> None:
     rationale=_REFUSED_FIRST,
     catches="lists and arrays converted in silence; None or True taken as a mask",
     needs=STRICT,
+    scaled=True,
 )
-def non_tensors(probe: Probe) -> None:
-    _all_refused(probe, NON_TENSORS, ((3, 4),))
+def non_tensors(probe: Probe, effort: Effort) -> None:
+    _all_refused(probe, effort, NON_TENSORS, ((3, 4),))
 
 
 @prop(
@@ -376,9 +444,10 @@ def non_tensors(probe: Probe) -> None:
     rationale="uint8 spectra wrap around when they are subtracted; complex squares are no errors.",
     catches="integer wrap-around; complex values; silent promotion of float8",
     needs=STRICT,
+    scaled=True,
 )
-def value_dtypes(probe: Probe) -> None:
-    _all_refused(probe, VALUE_DTYPES, ((3, 4), (1, 1), (0, 4)))
+def value_dtypes(probe: Probe, effort: Effort) -> None:
+    _all_refused(probe, effort, VALUE_DTYPES, ((3, 4), (1, 1), (0, 4)))
 
 
 @prop(
@@ -387,9 +456,55 @@ def value_dtypes(probe: Probe) -> None:
     rationale="An integer mask indexes rows, a {0, 255} mask weighs, a float mask may be anything.",
     catches="integer mask taken as indices; non-binary mask taken as weights",
     needs=STRICT,
+    scaled=True,
 )
-def mask_dtypes(probe: Probe) -> None:
-    _all_refused(probe, MASK_DTYPES, ((3, 4), (1, 1), (0, 4)))
+def mask_dtypes(probe: Probe, effort: Effort) -> None:
+    _all_refused(probe, effort, MASK_DTYPES, ((3, 4), (1, 1), (0, 4)))
+
+
+_PAIRS = (
+    *(f"good.to(torch.{d})" for d in ("uint8", "int64", "int32", "bool", "complex64")),
+    "(good * 30).to(torch.uint8)",
+    "good.detach().numpy()",
+    "good.tolist()",
+    "good.to_sparse()",
+)
+
+
+@prop(
+    "C3-both-alike",
+    statement="Two inputs that are wrong in the same way are refused like one.",
+    rationale="uint8 spectra against uint8 reconstructions agree with each other, and wrap around.",
+    catches="checks that only compare x_recon and x with one another",
+    needs=STRICT,
+)
+def both_alike(probe: Probe) -> None:
+    for make, (function, reduction) in itertools.product(_PAIRS, CALLS):
+        case = probe.fit(_BASE.but(function=function, reduction=reduction))
+        inputs = probe.build(case)
+        probe.note(inputs.mask)
+        bad = Bad("x_recon", make, TypeError, ())
+        for everything in (False, True):
+            given = [bad.value(t) for t in inputs[:2]]
+            given.append(bad.value(inputs.mask) if everything else inputs.mask)
+            script = [case.script(probe.subject.imports, call=False)]
+            script += [f"x_recon, x = [{make} for good in (x_recon, x)]"]
+            script += [f"good = mask\nmask = {make}"] if everything else []
+            script += [
+                f"{function}(x_recon, x, mask, reduction={reduction!r})  # must raise TypeError"
+            ]
+            try:
+                got = probe.raw(case, *given)
+            except TypeError:
+                continue
+            except Exception as error:
+                got = f"{type(error).__name__}: {error}"
+            raise Violation(
+                f"x_recon and x{' and mask' if everything else ''}, each {make}, are not refused",
+                got=got,
+                wanted="TypeError",
+                script="\n".join(script),
+            )
 
 
 @prop(
@@ -398,13 +513,14 @@ def mask_dtypes(probe: Probe) -> None:
     rationale="A sparse tensor's unstored values are zeros to some operations and absent to others.",
     catches="sparse tensors half accepted",
     needs=STRICT,
+    scaled=True,
 )
-def layouts(probe: Probe) -> None:
+def layouts(probe: Probe, effort: Effort) -> None:
     import warnings
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns that its sparse support is in beta
-        _all_refused(probe, LAYOUTS, ((3, 4),))
+        _all_refused(probe, effort, LAYOUTS, ((3, 4),))
 
 
 @prop(
@@ -413,9 +529,10 @@ def layouts(probe: Probe) -> None:
     rationale="A (B,) target against (B, 1) silently makes B² differences, and still trains.",
     catches="broadcasting; a (B,) mask that selects rows; lengths truncated to the shorter",
     needs=STRICT,
+    scaled=True,
 )
-def shapes(probe: Probe) -> None:
-    _all_refused(probe, SHAPES, ((3, 4),))
+def shapes(probe: Probe, effort: Effort) -> None:
+    _all_refused(probe, effort, SHAPES, ((3, 4),))
 
 
 _DIMENSIONS = st.lists(st.integers(0, 4), min_size=0, max_size=4).map(tuple)
@@ -429,10 +546,17 @@ _DIMENSIONS = st.lists(st.integers(0, 4), min_size=0, max_size=4).map(tuple)
     needs=STRICT,
     scaled=True,
 )
-def any_mismatch(probe: Probe, effort: Any) -> None:
+def any_mismatch(probe: Probe, effort: Effort) -> None:
     dims = (0, 1, 2, 3)
     twos = list(itertools.product(dims, dims))
-    others: list[tuple[int, ...]] = [(), *((d,) for d in dims), *twos, (2, 3, 1), (1, 2, 3), (1, 1, 1)]
+    others: list[tuple[int, ...]] = [
+        (),
+        *((d,) for d in dims),
+        *twos,
+        (2, 3, 1),
+        (1, 2, 3),
+        (1, 1, 1),
+    ]
     number = effort.seed
     probe.note(torch.ones(1, 1, dtype=torch.bool))
     for base, other, odd in itertools.product(twos, others, range(7)):
@@ -481,20 +605,22 @@ def any_mismatch(probe: Probe, effort: Any) -> None:
     rationale="Moving a tensor in silence costs a synchronisation and hides a mistake.",
     catches="silent `.to(device)`; torch's own RuntimeError from the middle of the arithmetic",
     needs=STRICT,
+    scaled=True,
 )
-def devices(probe: Probe) -> None:
-    _all_refused(probe, DEVICES, ((3, 4), (1, 1), (0, 4)))
+def devices(probe: Probe, effort: Effort) -> None:
+    _all_refused(probe, effort, DEVICES, ((3, 4), (1, 1), (0, 4)))
 
 
 @prop(
     "C3-reductions",
-    statement="Any reduction but \"sum\", \"mean\" and \"batch_mean\" is refused.",
+    statement='Any reduction but "sum", "mean" and "batch_mean" is refused.',
     rationale='A misspelt reduction must not fall through to some other branch; "none" is not offered.',
     catches='an else branch that takes everything; "none" returning a tensor per element',
     needs=STRICT,
+    scaled=True,
 )
-def reductions(probe: Probe) -> None:
-    _all_refused(probe, REDUCTION, ((3, 4), (0, 4)))
+def reductions(probe: Probe, effort: Effort) -> None:
+    _all_refused(probe, effort, REDUCTION, ((3, 4), (0, 4)))
 
 
 @prop(
@@ -512,7 +638,9 @@ def messages(probe: Probe) -> None:
         warnings.simplefilter("ignore")  # torch warns that its sparse support is in beta
         for bad in itertools.chain(*tables):
             for function in FUNCTIONS:
-                _refused(probe, bad, probe.fit(_BASE.but(function=function, reduction=None)), words=True)
+                _refused(
+                    probe, bad, probe.fit(_BASE.but(function=function, reduction=None)), words=True
+                )
 
 
 class _Arithmetic(TorchDispatchMode):
@@ -574,5 +702,3 @@ def before_arithmetic(probe: Probe) -> None:
                     wanted="no operator that computes",
                     script=script,
                 )
-
-

@@ -30,6 +30,7 @@ LAYOUTS = (
     "strided_rows",
     "expanded_rows",
     "expanded_columns",
+    "sliding_windows",
 )
 DENSE_LAYOUTS = LAYOUTS[:5]
 MASK_PATTERNS = (
@@ -62,9 +63,9 @@ class Inputs(NamedTuple):
 def _hashed(count: int, seed: int) -> NDArray[np.uint64]:
     """`count` well mixed 64-bit numbers (splitmix64), the same on every machine."""
     with np.errstate(over="ignore"):
-        z = (np.arange(1, count + 1, dtype=np.uint64) + np.uint64(seed % 2**32) * np.uint64(2**20)) * (
-            np.uint64(0x9E3779B97F4A7C15)
-        )
+        z = (
+            np.arange(1, count + 1, dtype=np.uint64) + np.uint64(seed % 2**32) * np.uint64(2**20)
+        ) * (np.uint64(0x9E3779B97F4A7C15))
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         return np.asarray(z ^ (z >> np.uint64(31)))
@@ -134,7 +135,8 @@ class Operand:
     """Values, dtype and memory layout of `x_recon` or `x`.
 
     `outside`, where given, replaces every value outside the mask; `edits` sets single positions,
-    counted row by row, after that. An expanded layout repeats the first row or column.
+    counted row by row, after that. An expanded layout repeats the first row or column; sliding windows
+    overlap, so that all values come from the first row and the last column.
     """
 
     dtype: str = "float32"
@@ -227,7 +229,9 @@ class Case:
             given = f', reduction="{self.reduction}"' if self.reduction else ""
             lines.append(f"loss = {self.function}(x_recon, x, mask{given})")
             if self.grads:
-                upstream = "" if self.upstream == 1.0 else f"torch.full_like(loss, {self.upstream!r})"
+                upstream = (
+                    "" if self.upstream == 1.0 else f"torch.full_like(loss, {self.upstream!r})"
+                )
                 lines += [f"loss.backward({upstream})"]
                 lines += [f"print(loss, {', '.join(f'{name}.grad' for name in self.grads)})"]
             else:
@@ -343,7 +347,9 @@ def _lay_out(values: Tensor, layout: str, device: str) -> Tensor:
         case "transposed":
             return values.t().contiguous().t()
         case "offset":
-            return values.new_full((rows * columns + 3,), trap)[3:].view(rows, columns).copy_(values)
+            return (
+                values.new_full((rows * columns + 3,), trap)[3:].view(rows, columns).copy_(values)
+            )
         case "strided_columns":
             wide = values.new_full((rows, 2 * columns + 1), trap)
             return wide[:, 1::2].copy_(values)
@@ -353,6 +359,10 @@ def _lay_out(values: Tensor, layout: str, device: str) -> Tensor:
             return values[:1].clone().expand(rows, columns)
         case "expanded_columns":
             return values[:, :1].clone().expand(rows, columns)
+        case "sliding_windows":
+            if values.numel() == 0:
+                return values.clone()
+            return torch.cat([values[0], values[1:, -1]]).unfold(0, columns, 1)
         case other:
             raise ValueError(f"layout must be one of {LAYOUTS}, got {other!r}")
 
@@ -360,12 +370,17 @@ def _lay_out(values: Tensor, layout: str, device: str) -> Tensor:
 def _literal(name: str, tensor: Tensor, layout: str) -> list[str]:
     """Lines that make `tensor` with the same values, dtype and strides."""
     rows, columns = tensor.shape
+    if rows * columns == 0:
+        return [f"{name} = torch.empty({(rows, columns)}, dtype={tensor.dtype})"]
     values = tensor.tolist() if tensor.dtype == torch.bool else tensor.double().tolist()
-    shaped = f".reshape{(rows, columns)}" if rows * columns == 0 else ""
+    shaped = ""
     if layout == "expanded_rows" and rows > 1:
         values, shaped = values[:1], f".expand{(rows, columns)}"
     if layout == "expanded_columns" and columns > 1:
         values, shaped = [row[:1] for row in values], f".expand{(rows, columns)}"
+    if layout == "sliding_windows":
+        line = [*values[0], *(row[-1] for row in values[1:])]
+        return [f"{name} = torch.tensor({line}, dtype={tensor.dtype}).unfold(0, {columns}, 1)"]
     made = f"torch.tensor({values}, dtype={tensor.dtype}){shaped}"
     trap = True if tensor.dtype == torch.bool else "float('nan')"
     match layout:

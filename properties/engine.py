@@ -105,9 +105,7 @@ def _run(prop: Property, probe: Probe, spend: Effort, examples: list[int]) -> No
         raise SuiteError(f"{prop.id} saw only masks that select nothing")
 
 
-def _draw(
-    prop: Property, probe: Probe, spend: Effort, number: int, examples: list[int]
-) -> None:
+def _draw(prop: Property, probe: Probe, spend: Effort, number: int, examples: list[int]) -> None:
     found: list[Violation] = []
 
     def body(case: Case) -> None:

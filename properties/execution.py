@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from . import oracle
-from .cases import Case, Inputs, Lattice, Mask, Operand
+from .cases import Case, Constant, Inputs, Lattice, Mask, Operand
 from .probe import Probe
 from .registry import prop
 from .strategies import CALLS, EMPTY_SHAPES, GRADS, small_grid
@@ -61,7 +61,11 @@ def meta(probe: Probe, case: Case) -> None:
     catches="data-dependent branches and shapes that meta tensors happen to survive",
     needs=("data_independent",),
     grid=lambda effort: small_grid(
-        effort, shapes=((2, 3), (3, 1)), patterns=("bernoulli",), grads=((), *GRADS), pairs=SAME_PAIRS
+        effort,
+        shapes=((2, 3), (3, 1)),
+        patterns=("bernoulli",),
+        grads=((), *GRADS),
+        pairs=SAME_PAIRS,
     ),
 )
 def fake(probe: Probe, case: Case) -> None:
@@ -94,7 +98,9 @@ class _ReadsBack(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func.overloadpacket.__name__
         by_mask = name in ("index", "index_put", "index_put_") and any(
-            isinstance(i, Tensor) and i.dtype in (torch.bool, torch.uint8) for i in args[1] if i is not None
+            isinstance(i, Tensor) and i.dtype in (torch.bool, torch.uint8)
+            for i in args[1]
+            if i is not None
         )
         if name in self.NAMES or by_mask:
             self.seen.append(f"{func} (a boolean index)" if by_mask else str(func))
@@ -108,7 +114,10 @@ class _ReadsBack(TorchDispatchMode):
     catches="`.item()`, `bool(mask.any())`, `nonzero`, boolean indexing",
     needs=("data_independent",),
     grid=lambda effort: small_grid(
-        effort, shapes=((2, 3), (1, 1), (40, 50)), grads=((), ("x_recon", "x")), pairs=SAME_PAIRS,
+        effort,
+        shapes=((2, 3), (1, 1), (40, 50)),
+        grads=((), ("x_recon", "x")),
+        pairs=SAME_PAIRS,
         patterns=("full", "empty", "bernoulli"),
     ),
 )
@@ -123,7 +132,9 @@ def no_host_sync(probe: Probe, case: Case) -> None:
             probe.pull(case, loss, inputs)
     if recorded.seen:
         raise Violation(
-            "data is read back to the host", got=", ".join(recorded.seen[:3]), wanted="no such operator"
+            "data is read back to the host",
+            got=", ".join(recorded.seen[:3]),
+            wanted="no such operator",
         )
 
 
@@ -165,9 +176,7 @@ def _compiled_roundoffs(probe: Probe, inputs: Inputs) -> float:
     needs=("compile",),
     grid=lambda effort: (
         Case(f, r, (4, 6), Operand(p[0], Lattice(1)), Operand(p[1], Lattice(2)), grads=g)
-        for (f, r), p, g in (
-            _COMPILED[:2] if effort.thin > 1 else _COMPILED
-        )
+        for (f, r), p, g in (_COMPILED[:2] if effort.thin > 1 else _COMPILED)
     ),
 )
 def compiles(probe: Probe, case: Case) -> None:
@@ -178,10 +187,21 @@ def compiles(probe: Probe, case: Case) -> None:
     loss_of = _compiled(probe, case, counter, dynamic=True)
     try:
         for number, (shape, pattern) in enumerate(
-            (((4, 6), "bernoulli"), ((4, 6), "empty"), ((4, 6), "full"), ((5, 6), "one"), ((3, 17), "bernoulli"))
+            (
+                ((4, 6), "bernoulli"),
+                ((4, 6), "empty"),
+                ((4, 6), "full"),
+                ((5, 5), "one"),
+                ((3, 17), "bernoulli"),
+                ((2, 3), "full"),
+            )
         ):
-            again = case.but(shape=shape, mask=Mask(pattern, number), x_recon__values=Lattice(number))
+            again = case.but(
+                shape=shape, mask=Mask(pattern, number), x_recon__values=Lattice(number)
+            )
             again = again.but(x_recon__outside=NAN if pattern == "bernoulli" else None)
+            if number == 5:  # a difference that half precision would round
+                again = again.but(x_recon__values=Constant(2048.0), x__values=Constant(0.5))
             inputs = probe.build(again)
             probe.note(inputs.mask)
             probe.calls += 1
@@ -203,7 +223,7 @@ def compiles(probe: Probe, case: Case) -> None:
 
 _COMPILED = [
     (("masked_mse", "mean"), ("float32", "float32"), ("x_recon", "x")),
-    (("masked_sse", "batch_mean"), ("float16", "float32"), ("x_recon",)),
+    (("masked_sse", "batch_mean"), ("float16", "float16"), ("x_recon",)),
     (("masked_sse", "sum"), ("float64", "float64"), ("x",)),
     (("masked_mse", None), ("bfloat16", "bfloat16"), ()),
     (("masked_sse", None), ("float32", "float32"), ("x_recon",)),
@@ -249,7 +269,9 @@ def _stacked(case: Case, count: int, probe: Probe) -> tuple[list[Case], Inputs]:
     items = [
         case.but(
             grads=(),
-            x_recon=Operand(case.x_recon.dtype, Lattice(salt + 3 * k), outside=(NAN, INF, None)[k % 3]),
+            x_recon=Operand(
+                case.x_recon.dtype, Lattice(salt + 3 * k), outside=(NAN, INF, None)[k % 3]
+            ),
             x=Operand(case.x.dtype, Lattice(salt + 3 * k + 1)),
             mask=Mask(("bernoulli", "empty", "blocks", "one")[(k + salt) % 4], salt + k),
         )
@@ -275,8 +297,11 @@ def _functional(probe: Probe, case: Case) -> Callable[[Tensor, Tensor, Tensor], 
     catches="no vmap rule; a sum over the mapped dimension; only right when everything is mapped",
     needs=("transforms",),
     grid=lambda effort: small_grid(
-        effort, shapes=((2, 3), (1, 1), (4, 5)), patterns=("bernoulli",),
-        pairs=(*SAME_PAIRS, ("float16", "float32")), calls=CALLS[:4] + CALLS[4:5],
+        effort,
+        shapes=((2, 3), (1, 1), (4, 5)),
+        patterns=("bernoulli",),
+        pairs=(*SAME_PAIRS, ("float16", "float32")),
+        calls=CALLS[:4] + CALLS[4:5],
     ),
 )
 def vmaps(probe: Probe, case: Case) -> None:
@@ -290,13 +315,13 @@ def vmaps(probe: Probe, case: Case) -> None:
             continue
         for dim in (0, 1, 2, -1):
             dims = tuple(dim if m else None for m in mapped)
-            given = [
-                stack.movedim(0, dim) if m else stack[0] for stack, m in zip(stacks, mapped)
-            ]
+            given = [stack.movedim(0, dim) if m else stack[0] for stack, m in zip(stacks, mapped)]
             got = vmap(loss, in_dims=dims)(*given)
             if not isinstance(got, Tensor) or got.shape != (count,):
                 raise Violation(
-                    f"vmap with in_dims={dims} has a wrong shape", got=got, wanted=f"shape ({count},)"
+                    f"vmap with in_dims={dims} has a wrong shape",
+                    got=got,
+                    wanted=f"shape ({count},)",
                 )
             for k in range(count):
                 here = Inputs(*(single[k if m else 0][i] for i, m in enumerate(mapped)))
@@ -346,7 +371,10 @@ def _transform_script(probe: Probe, case: Case, inputs: Inputs, where: str) -> s
     catches="autograd.Functions without setup_context; gradients mixed across samples",
     needs=("transforms", "gradients"),
     grid=lambda effort: small_grid(
-        effort, shapes=((2, 3), (1, 1), (4, 5)), patterns=("bernoulli",), pairs=SAME_PAIRS,
+        effort,
+        shapes=((2, 3), (1, 1), (4, 5)),
+        patterns=("bernoulli",),
+        pairs=SAME_PAIRS,
         calls=CALLS[:4],
     ),
 )
@@ -370,6 +398,16 @@ def functional_gradients(probe: Probe, case: Case) -> None:
         for j, item in enumerate(items):
             inputs = Inputs(stacks.x_recon[j], stacks.x[j], stacks.mask[0])
             probe.right_gradients({name: shared[j]}, case, inputs)
+    # Many upstream gradients at once, as torch.autograd.functional.jacobian(vectorize=True) asks.
+    inputs = items[0].but(grads=names).build(probe.device)
+    upstream = torch.tensor([1.0, -2.0, 0.5], device=probe.device)
+    single = loss(*inputs)
+    batch = torch.autograd.grad(
+        single, inputs[:2], upstream.to(single.dtype), is_grads_batched=True
+    )
+    for k, factor in enumerate(upstream.tolist()):
+        found = {name: gradient[k] for name, gradient in zip(names, batch)}
+        probe.right_gradients(found, items[0].but(upstream=factor), inputs)
     # The gradient of a sum over a vmap, which maps the backward as well.
     total = func.grad(lambda a: func.vmap(loss)(a, *stacks[1:]).sum())(stacks.x_recon)
     for k, item in enumerate(items):
@@ -383,7 +421,11 @@ def functional_gradients(probe: Probe, case: Case) -> None:
     catches="autograd.Functions without a jvp; tangents mixed across samples",
     needs=("transforms", "gradients", "forward_mode"),
     grid=lambda effort: small_grid(
-        effort, shapes=((2, 3), (1, 1)), patterns=("bernoulli",), pairs=SAME_PAIRS[:2], calls=CALLS[1:4]
+        effort,
+        shapes=((2, 3), (1, 1)),
+        patterns=("bernoulli",),
+        pairs=SAME_PAIRS[:2],
+        calls=CALLS[1:4],
     ),
 )
 def jvps(probe: Probe, case: Case) -> None:
@@ -412,7 +454,9 @@ def jvps(probe: Probe, case: Case) -> None:
         bound = 64 * float(torch.finfo(single.dtype).eps) * float(np.abs(2 * d * t).sum()) / divisor
         for how, got in (("jvp", single), ("vmap(jvp)", mapped[k])):
             if not abs(float(got) - wanted) <= bound:
-                raise Violation(f"{how} is wrong", got=got, wanted=repr(wanted), bound=f"± {bound:.3g}")
+                raise Violation(
+                    f"{how} is wrong", got=got, wanted=repr(wanted), bound=f"± {bound:.3g}"
+                )
         jacobian = func.jacfwd(loss)(*inputs)
         probe.right_gradients({"x_recon": jacobian}, item, inputs)
 
@@ -424,7 +468,10 @@ def jvps(probe: Probe, case: Case) -> None:
     catches="double backward without vmap; saved tensors that do not survive a transform",
     needs=("transforms", "gradients", "second_order", "forward_mode"),
     grid=lambda effort: small_grid(
-        effort, shapes=((2, 3), (1, 1)), patterns=("bernoulli", "empty"), pairs=SAME_PAIRS[:2],
+        effort,
+        shapes=((2, 3), (1, 1)),
+        patterns=("bernoulli", "empty"),
+        pairs=SAME_PAIRS[:2],
         calls=CALLS[1:4],
     ),
 )
@@ -474,4 +521,3 @@ def vmap_empty(probe: Probe, case: Case) -> None:
     got = torch.func.vmap(_functional(probe, case))(*stacks)
     for k, item in enumerate(items):
         _right_slice(probe, got[k], item, item.build(probe.device), f"vmap, slice {k}")
-

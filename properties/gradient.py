@@ -10,7 +10,18 @@ import torch
 from torch import Tensor
 
 from . import oracle
-from .cases import DENSE_LAYOUTS, LAYOUTS, REDUCTIONS, Case, Constant, Inputs, Lattice, Mask, Operand
+from .cases import (
+    DENSE_LAYOUTS,
+    DTYPES,
+    LAYOUTS,
+    REDUCTIONS,
+    Case,
+    Constant,
+    Inputs,
+    Lattice,
+    Mask,
+    Operand,
+)
 from .probe import Probe, same_bits
 from .registry import Effort, prop
 from .strategies import (
@@ -38,8 +49,11 @@ UPSTREAMS = (1.0, -2.5, 3.0, 0.0, 2.0**-6)
     needs=GRADIENTS,
     cases=cases(grads=GRADS, upstreams=UPSTREAMS, layouts=LAYOUTS),
     grid=lambda effort: small_grid(
-        effort, shapes=((1, 1), (1, 2), (2, 1), (2, 3), (5, 1), (3, 7)), grads=GRADS,
-        patterns=("full", "empty", "bernoulli", "one_row", "one"), calls=CALLS[:4] + CALLS[6:7],
+        effort,
+        shapes=((1, 1), (1, 2), (2, 1), (2, 3), (5, 1), (3, 7)),
+        grads=GRADS,
+        patterns=("full", "empty", "bernoulli", "one_row", "one"),
+        calls=CALLS[:4] + CALLS[6:7],
     ),
     weight=2,
 )
@@ -57,7 +71,9 @@ def matches_oracle(probe: Probe, case: Case) -> None:
     catches="tails without a gradient; a gradient right only at the first elements",
     needs=GRADIENTS,
     grid=lambda effort: sized_grid(
-        effort, patterns=("full", "bernoulli", "all_but_one", "blocks"), grads=("x_recon", "x"),
+        effort,
+        patterns=("full", "bernoulli", "all_but_one", "blocks"),
+        grads=("x_recon", "x"),
         largest=2**18,
     ),
 )
@@ -74,6 +90,13 @@ def sizes(probe: Probe, case: Case) -> None:
     catches="gradient clamping or clipping; NaN zeroed; one bad element spoiling the others",
     needs=GRADIENTS,
     cases=cases(tier="hard", grads=GRADS, upstreams=(1.0, -2.5), empty=False),
+    grid=lambda effort: (
+        Case(f, r, (2, 4), Operand(p[0], Constant(a)), Operand(p[1], Constant(b)), grads=g)
+        for p in itertools.product(DTYPES, DTYPES)
+        for (a, b) in ((2048.0, 0.5), (0.5, 2048.0), (1.0, 2.0**-14), (65504.0, -65504.0))
+        for f, r in (CALLS[1], CALLS[6], CALLS[3])
+        for g in (GRADS if r == "sum" else GRADS[1:2])
+    ),
     weight=2,
 )
 def extremes(probe: Probe, case: Case) -> None:
@@ -98,9 +121,7 @@ def negation(probe: Probe, case: Case) -> None:
     loss, inputs, found = probe.gradients(case)
     a, b = found["x_recon"], -found["x"]
     if not bool(((a == b) | (a.isnan() & b.isnan())).all()):
-        raise Violation(
-            "the two gradients do not cancel", got=found["x"], wanted=-found["x_recon"]
-        )
+        raise Violation("the two gradients do not cancel", got=found["x"], wanted=-found["x_recon"])
 
 
 @prop(
@@ -156,7 +177,9 @@ def accumulation(probe: Probe, case: Case) -> None:
     same = x_recon.detach().requires_grad_()
     (found_same,) = torch.autograd.grad(probe.call(case, Inputs(same, same, mask)), same)
     if not bool((found_same == 0).all()):
-        raise Violation("x_recon is x, and its gradient is not zero", got=found_same, wanted="zeros")
+        raise Violation(
+            "x_recon is x, and its gradient is not zero", got=found_same, wanted="zeros"
+        )
 
 
 @prop(
@@ -179,8 +202,12 @@ def gradcheck(probe: Probe, case: Case) -> None:
 
 def _gradcheck_cases(effort: Effort) -> Iterator[Case]:
     return small_grid(
-        effort, shapes=((2, 3), (1, 3)), patterns=("bernoulli", "full", "empty", "one"),
-        pairs=(("float64", "float64"),), calls=CALLS[1:4] + CALLS[4:5], grads=GRADS,
+        effort,
+        shapes=((2, 3), (1, 3)),
+        patterns=("bernoulli", "full", "empty", "one"),
+        pairs=(("float64", "float64"),),
+        calls=CALLS[1:4] + CALLS[4:5],
+        grads=GRADS,
     )
 
 
@@ -262,7 +289,15 @@ def excluded_sizes(probe: Probe, case: Case) -> None:
         small_grid(effort, patterns=("empty",), grads=GRADS, pairs=SAME_PAIRS),
         small_grid(effort, shapes=EMPTY_SHAPES, patterns=("full",), grads=GRADS, pairs=SAME_PAIRS),
         (
-            Case(f, r, (3, 4), Operand(d, Constant(a)), Operand(d, Constant(b)), Mask("empty"), grads=g)
+            Case(
+                f,
+                r,
+                (3, 4),
+                Operand(d, Constant(a)),
+                Operand(d, Constant(b)),
+                Mask("empty"),
+                grads=g,
+            )
             for f, r in CALLS
             for d in ("float32", "float16")
             for a, b in ((NAN, 1.0), (1.0, NAN), (INF, -INF))
@@ -277,7 +312,9 @@ def empty_trains(probe: Probe, case: Case) -> None:
     x_recon = torch.zeros_like(inputs.x_recon).detach() * weight
     probe.call(case, Inputs(x_recon, inputs.x.detach(), inputs.mask)).backward()
     if weight.grad is None or weight.grad.item() != 0:
-        raise Violation("a weight behind x_recon gets a wrong gradient", got=weight.grad, wanted="0.0")
+        raise Violation(
+            "a weight behind x_recon gets a wrong gradient", got=weight.grad, wanted="0.0"
+        )
 
 
 @prop(
@@ -304,14 +341,21 @@ def gradgradcheck(probe: Probe, case: Case) -> None:
     cases=cases(tier="lattice", empty=False, grads=GRADS, dtypes=("float32", "float64")),
     grid=lambda effort: itertools.chain(
         small_grid(
-            effort, shapes=((1, 1), (2, 3), (1, 5)), patterns=("full", "bernoulli", "empty"),
-            pairs=(*SAME_PAIRS, ("float16", "float32"), ("float32", "float64")), grads=GRADS,
+            effort,
+            shapes=((1, 1), (2, 3), (1, 5)),
+            patterns=("full", "bernoulli", "empty"),
+            pairs=(*SAME_PAIRS, ("float16", "float32"), ("float32", "float64")),
+            grads=GRADS,
         ),
         (
             case.but(x_recon__outside=NAN, x__outside=INF)
             for case in small_grid(
-                effort, shapes=((2, 3), (33, 32)), patterns=("bernoulli", "all_but_one"),
-                pairs=SAME_PAIRS[:2], calls=CALLS[1:4], grads=GRADS,
+                effort,
+                shapes=((2, 3), (33, 32)),
+                patterns=("bernoulli", "all_but_one"),
+                pairs=SAME_PAIRS[:2],
+                calls=CALLS[1:4],
+                grads=GRADS,
             )
         ),
     ),
@@ -399,8 +443,11 @@ def _second_order_script(case: Case, probe: Probe) -> str:
     cases=cases(tier="lattice", empty=False, grads=GRADS, dtypes=("float32", "float64")),
     grid=lambda effort: itertools.chain(
         small_grid(
-            effort, shapes=((1, 1), (2, 3)), patterns=("full", "bernoulli", "empty"),
-            pairs=SAME_PAIRS[:2], grads=GRADS,
+            effort,
+            shapes=((1, 1), (2, 3)),
+            patterns=("full", "bernoulli", "empty"),
+            pairs=SAME_PAIRS[:2],
+            grads=GRADS,
         ),
         (
             case.but(x_recon__outside=NAN, x__outside=INF)
@@ -495,7 +542,9 @@ def interleaved(probe: Probe, case: Case) -> None:
     k = case.salt
     siblings = [
         case,
-        case.but(x_recon__values=Lattice(k + 1), x__values=Lattice(k + 2), mask=Mask("bernoulli", k)),
+        case.but(
+            x_recon__values=Lattice(k + 1), x__values=Lattice(k + 2), mask=Mask("bernoulli", k)
+        ),
         case.but(
             reduction=REDUCTIONS[k % 3],
             function=("masked_mse", "masked_sse")[k % 2],

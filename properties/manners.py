@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -11,10 +12,10 @@ import torch
 from torch import Tensor
 
 from . import ambient
-from .cases import DTYPES, LAYOUTS, Case, Lattice, Mask, Operand
+from .cases import DTYPES, LAYOUTS, Case, Constant, Inputs, Lattice, Mask, Operand
 from .probe import Probe, same_bits
 from .registry import Effort, prop
-from .strategies import CALLS, GRADS, cases, sized_grid, small_grid
+from .strategies import CALLS, EMPTY_SHAPES, GRADS, cases, sized_grid, small_grid
 from .value import NAN, SAME_PAIRS
 from .violation import Violation
 
@@ -29,6 +30,21 @@ def _whole(tensor: Tensor) -> Tensor:
     """All of the memory behind a tensor, as bytes."""
     return torch.tensor([], dtype=torch.uint8, device=tensor.device).set_(
         tensor.detach().untyped_storage()
+    )
+
+
+_ATTRIBUTES = ("version counter", "requires_grad", "strides", "shape", "offset", "dtype", "address")
+
+
+def _attributes(tensor: Tensor) -> tuple[Any, ...]:
+    return (
+        tensor._version,
+        tensor.requires_grad,
+        tensor.stride(),
+        tensor.shape,
+        tensor.storage_offset(),
+        tensor.dtype,
+        tensor.untyped_storage().data_ptr(),
     )
 
 
@@ -47,40 +63,37 @@ def inputs_untouched(probe: Probe, case: Case) -> None:
     case = _maybe_gradients(probe, case)
     inputs = probe.build(case)
     probe.note(inputs.mask)
-    before = [
-        (_whole(t).clone(), t._version, t.requires_grad, t.stride(), t.shape, t.storage_offset())
-        for t in inputs
-    ]
+    collected = {name: torch.ones_like(getattr(inputs, name)).detach() for name in case.grads}
+    for name, gradient in collected.items():
+        getattr(inputs, name).grad = gradient
+    before = [(_whole(t).clone(), *_attributes(t)) for t in inputs]
     loss = probe.call(case, inputs)
     if case.grads:
         probe.pull(case, loss, inputs)
     for name, tensor, old in zip(NAMES, inputs, before):
-        new = (
-            _whole(tensor),
-            tensor._version,
-            tensor.requires_grad,
-            tensor.stride(),
-            tensor.shape,
-            tensor.storage_offset(),
-        )
+        new = (_whole(tensor), *_attributes(tensor))
         if old[0].shape != new[0].shape or not torch.equal(old[0], new[0]):
             raise Violation(f"the memory of {name} was modified", got=tensor, wanted="as before")
-        for words, a, b in zip(
-            ("version counter", "requires_grad", "strides", "shape", "offset"), old[1:], new[1:]
-        ):
+        for words, a, b in zip(_ATTRIBUTES, old[1:], new[1:]):
             if a != b:
                 raise Violation(f"{words} of {name} changed", got=str(b), wanted=str(a))
-        if tensor.grad is not None:
-            raise Violation(f"{name}.grad was written", got=tensor.grad, wanted="None")
+        gradient = collected.get(name)
+        if tensor.grad is not gradient or (
+            gradient is not None and not bool((gradient == 1).all())
+        ):
+            raise Violation(f"{name}.grad was touched", got=tensor.grad, wanted=gradient)
 
 
 @prop(
     "C14-no-alias",
-    statement="The result shares no memory with the inputs.",
+    statement="The result shares no memory with the inputs, nor with the result of another call.",
     rationale="Accumulating into the loss in place must not write into a batch.",
     catches="a view returned for one element; the reduction of a 1 × 1 input being the input",
     cases=cases(tier="lattice", layouts=LAYOUTS),
-    grid=lambda effort: small_grid(effort, shapes=((1, 1), (1, 2)), pairs=SAME_PAIRS),
+    grid=lambda effort: itertools.chain(
+        small_grid(effort, shapes=((1, 1), (1, 2)), pairs=SAME_PAIRS),
+        small_grid(effort, shapes=EMPTY_SHAPES, pairs=SAME_PAIRS, patterns=("full",)),
+    ),
     weight=0.5,
 )
 def no_alias(probe: Probe, case: Case) -> None:
@@ -137,6 +150,23 @@ def _layouts(effort: Effort) -> Iterator[Case]:
 
 
 @prop(
+    "C15-negated-view",
+    statement="A view that torch negates lazily (the imaginary part of a conjugate) counts negated.",
+    rationale="Spectra from complex data are such views; their memory holds the opposite sign.",
+    catches="memory read past torch's view metadata",
+    grid=lambda effort: small_grid(
+        effort, shapes=((2, 3), (1, 9)), patterns=("full", "bernoulli"), pairs=SAME_PAIRS[:2]
+    ),
+)
+def negated_view(probe: Probe, case: Case) -> None:
+    inputs = probe.build(case)
+    probe.note(inputs.mask)
+    lazy = [torch.complex(torch.zeros_like(t), -t).conj().imag for t in inputs[:2]]
+    for given in ((lazy[0], inputs.x), (inputs.x_recon, lazy[1]), (lazy[0], lazy[1])):
+        probe.right_value(probe.call(case, Inputs(*given, inputs.mask)), case, inputs)
+
+
+@prop(
     "C16-repeatable",
     statement="The same call gives the same bits, value and gradient, whenever it is made.",
     rationale="Runs must be comparable; a difference must have a cause.",
@@ -171,7 +201,10 @@ def repeatable(probe: Probe, case: Case) -> None:
     catches="caches keyed by identity, address or shape; one output buffer for all calls",
     cases=cases(tier="lattice", grads=((), *GRADS), empty=False),
     grid=lambda effort: small_grid(
-        effort, shapes=((1, 1), (2, 3), (33, 32)), patterns=("full", "bernoulli"), pairs=SAME_PAIRS,
+        effort,
+        shapes=((1, 1), (2, 3), (33, 32)),
+        patterns=("full", "bernoulli"),
+        pairs=SAME_PAIRS,
         calls=CALLS[:4] + CALLS[4:5],
     ),
 )
@@ -194,8 +227,11 @@ def history(probe: Probe, case: Case) -> None:
         change()
         # Another shape in between, so that a scratch of the wrong size would be seen.
         other = case.but(
-            grads=(), shape=(case.shape[1] + 1, 2), mask=Mask("full"),
-            x_recon=Operand(case.x_recon.dtype, Lattice(3)), x=Operand(case.x.dtype, Lattice(4)),
+            grads=(),
+            shape=(case.shape[1] + 1, 2),
+            mask=Mask("full"),
+            x_recon=Operand(case.x_recon.dtype, Lattice(3)),
+            x=Operand(case.x.dtype, Lattice(4)),
         )
         other_loss, other_inputs = probe.loss(other)
         probe.right_value(other_loss, other, other_inputs)
@@ -250,6 +286,16 @@ def globals_untouched(probe: Probe, case: Case) -> None:
     case = _maybe_gradients(probe, case)
     inputs = probe.build(case)
     probe.note(inputs.mask)
+    with ambient.unusual():
+        before = ambient.snapshot()
+        probe.call(case, inputs)
+        changed = ambient.differences(before, ambient.snapshot())
+    if changed:
+        raise Violation(
+            "global state changed, where it was not the default (grad mode off, autocast on, ...)",
+            got="; ".join(changed),
+            wanted="as before",
+        )
     before = ambient.snapshot()
     loss = probe.call(case, inputs)
     changed = ambient.differences(before, ambient.snapshot())
@@ -268,7 +314,9 @@ def globals_untouched(probe: Probe, case: Case) -> None:
     cases=cases(grads=((), *GRADS)),
     grid=lambda effort: (
         case.but(grads=((), *GRADS)[case.salt % 4])
-        for case in small_grid(effort, shapes=((0, 3), (1, 1), (2, 3)), calls=CALLS[:5], pairs=SAME_PAIRS)
+        for case in small_grid(
+            effort, shapes=((0, 3), (1, 1), (2, 3)), calls=CALLS[:5], pairs=SAME_PAIRS
+        )
     ),
     weight=0.2,
 )
@@ -280,7 +328,9 @@ def silent(probe: Probe, case: Case) -> None:
             probe.pull(case, loss, inputs)
     for where, text in heard.items():
         if text:
-            raise Violation(f"something came out on {where}", got=repr(text[:200]), wanted="nothing")
+            raise Violation(
+                f"something came out on {where}", got=repr(text[:200]), wanted="nothing"
+            )
 
 
 def _under(probe: Probe, case: Case, context: Callable[[], AbstractContextManager[Any]]) -> None:
@@ -306,7 +356,20 @@ def _autocast(dtype: torch.dtype, device: str) -> Callable[[], AbstractContextMa
     return lambda: torch.autocast(device.split(":")[0], dtype=dtype)
 
 
-_MODE_GRID = {"shapes": ((1, 1), (2, 3), (33, 40)), "patterns": ("full", "bernoulli", "empty")}
+def _mode_grid(effort: Effort, pairs: Sequence[tuple[str, str]]) -> Iterator[Case]:
+    """Small grids with and without gradients, and differences that half precision would round."""
+    yield from small_grid(
+        effort,
+        shapes=((1, 1), (2, 3), (33, 40)),
+        patterns=("full", "bernoulli", "empty"),
+        pairs=pairs,
+        grads=((), ("x_recon", "x")),
+    )
+    for dtype, (function, reduction), grads in itertools.product(
+        ("float16", "bfloat16"), CALLS, ((), ("x_recon",))
+    ):
+        operands = Operand(dtype, Constant(2048.0)), Operand(dtype, Constant(0.5))
+        yield Case(function, reduction, (2, 3), *operands, grads=grads)
 
 
 @prop(
@@ -315,9 +378,7 @@ _MODE_GRID = {"shapes": ((1, 1), (2, 3), (33, 40)), "patterns": ("full", "bernou
     rationale="AMP wraps the whole step: a loss that turns half there overflows.",
     catches="operators that autocast moves to half (matrix products), or to float32",
     cases=cases(grads=((), *GRADS), empty=False),
-    grid=lambda effort: small_grid(
-        effort, pairs=(*SAME_PAIRS, ("float16", "float32")), grads=((), ("x_recon",)), **_MODE_GRID
-    ),
+    grid=lambda effort: _mode_grid(effort, (*SAME_PAIRS, ("float16", "float32"))),
     weight=0.5,
 )
 def autocast(probe: Probe, case: Case) -> None:
@@ -331,7 +392,7 @@ def autocast(probe: Probe, case: Case) -> None:
     rationale="Validation runs the same loss.",
     catches="in-place tricks that inference mode forbids; grad mode switched on inside",
     cases=cases(grads=((), *GRADS)),
-    grid=lambda effort: small_grid(effort, pairs=SAME_PAIRS, grads=((), ("x_recon",)), **_MODE_GRID),
+    grid=lambda effort: _mode_grid(effort, SAME_PAIRS),
     weight=0.5,
 )
 def grad_modes(probe: Probe, case: Case) -> None:
@@ -374,7 +435,7 @@ class _Default(AbstractContextManager[None]):
     rationale="Scientific code sets float64, some training code sets bfloat16.",
     catches="constants, counts and zeros made in the default dtype",
     cases=cases(grads=((), *GRADS)),
-    grid=lambda effort: small_grid(effort, grads=((), ("x_recon", "x")), **{**_MODE_GRID, "pairs": SAME_PAIRS}),
+    grid=lambda effort: _mode_grid(effort, SAME_PAIRS),
     weight=0.5,
 )
 def default_dtype(probe: Probe, case: Case) -> None:
@@ -418,14 +479,18 @@ def threads(probe: Probe, effort: Effort) -> None:
                 loss = probe.function(case.function)(*inputs, **given)
                 if not same_bits(loss, value):
                     raise Violation(
-                        "a call disturbed by other threads has another value", got=loss, wanted=value
+                        "a call disturbed by other threads has another value",
+                        got=loss,
+                        wanted=value,
                     )
                 if case.grads:
                     wrt = [getattr(inputs, name) for name in case.grads]
                     for a, b in zip(torch.autograd.grad(loss, wrt), gradients):
                         if not same_bits(a, b):
                             raise Violation(
-                                "a gradient disturbed by other threads is another one", got=a, wanted=b
+                                "a gradient disturbed by other threads is another one",
+                                got=a,
+                                wanted=b,
                             )
         except BaseException as error:
             if isinstance(error, Violation):
@@ -440,5 +505,3 @@ def threads(probe: Probe, effort: Effort) -> None:
         runner.join()
     for error in sorted(wrong, key=lambda e: not isinstance(e, Violation)):
         raise error
-
-

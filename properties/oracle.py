@@ -78,9 +78,16 @@ def exact(inputs: Inputs) -> Exact:
 
 
 def sum_of_squares(a: NDArray[np.float64], b: NDArray[np.float64]) -> Fraction:
-    """Exact Σ (a − b)²; equal pairs are counted first, so large palettes stay cheap."""
+    """Exact Σ (a − b)²: in 64-bit integers where all values are small multiples of 1/64, else in
+    Python's, equal pairs counted first so that large palettes stay cheap."""
     if a.size == 0:
         return Fraction(0)
+    with np.errstate(over="ignore"):
+        p, q = a * 64, b * 64
+    reach = max(np.abs(p).max(), np.abs(q).max())
+    if reach < 2.0**20 and a.size < 2**20 and (p == np.rint(p)).all() and (q == np.rint(q)).all():
+        whole = (p - q).astype(np.int64)  # |whole| < 2²¹, so the sum of squares stays below 2⁶²
+        return Fraction(int((whole * whole).sum()), 64 * 64)
     if a.size > 256:
         pairs, counts = _distinct(a, b)
         a, b = pairs.real, pairs.imag
@@ -154,7 +161,9 @@ def shown(number: Fraction) -> str:
     if number.denominator == 1 and abs(number) < 10**15:
         return str(number.numerator)
     try:
-        return f"{float(number):.17g}" if float(number) else f"{number.numerator}/{number.denominator}"
+        return (
+            f"{float(number):.17g}" if float(number) else f"{number.numerator}/{number.denominator}"
+        )
     except OverflowError:
         digits = len(str(abs(number.numerator) // number.denominator)) - 1
         return f"about 1e{digits}"
@@ -208,9 +217,13 @@ def gradient_fault(
         close = np.abs(values - wanted) <= bound
         same = (np.isnan(values) & np.isnan(wanted)) | (values == wanted)
         top = float(fmt.largest)
-        saturated = np.isinf(values) & (np.sign(values) == np.sign(wanted)) & (np.abs(wanted) + bound > top)
-        near = (np.abs(values) == top) & (np.abs(wanted) + bound >= top) & (
-            np.abs(wanted) - bound <= top
+        saturated = (
+            np.isinf(values) & (np.sign(values) == np.sign(wanted)) & (np.abs(wanted) + bound > top)
+        )
+        near = (
+            (np.abs(values) == top)
+            & (np.abs(wanted) + bound >= top)
+            & (np.abs(wanted) - bound <= top)
         )
         spilled = risky & np.isinf(values) & (np.sign(values) == np.sign(wanted))
         right = close & np.isfinite(wanted) | same | saturated | near | spilled | ~mask

@@ -7,6 +7,7 @@ distributes and reports; what is here is what pytest cannot know.
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -46,6 +47,8 @@ def pytest_configure(config: pytest.Config) -> None:
     table = config.stash[_TABLE] = Table(config.getoption("--wavemae-target"), settings)
     worker = getattr(config, "workerinput", None)
     table.unusable = faults(table.targets) if worker is None else worker["wavemae_unusable"]
+    if worker is not None:  # or each worker would start a thread for every core
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // worker["workercount"]))
 
 
 @pytest.hookimpl(optionalhook=True)

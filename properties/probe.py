@@ -110,6 +110,7 @@ class Probe:
             )
         wrt = [getattr(inputs, name) for name in case.grads]
         upstream = torch.full_like(loss, case.upstream)
+        version = upstream._version
         found = torch.autograd.grad(
             loss,
             wrt,
@@ -118,10 +119,16 @@ class Probe:
             create_graph=create_graph,
             allow_unused=True,
         )
+        if upstream._version != version:
+            raise Violation(
+                "backward modified the upstream gradient", got=upstream, wanted=repr(case.upstream)
+            )
         for name, tensor, gradient in zip(case.grads, wrt, found):
             if gradient is None:
                 raise Violation(
-                    f"no gradient reaches {name}", got="None", wanted="a tensor of its shape and dtype"
+                    f"no gradient reaches {name}",
+                    got="None",
+                    wanted="a tensor of its shape and dtype",
                 )
             if gradient.dtype != tensor.dtype or gradient.shape != tensor.shape:
                 raise Violation(

@@ -82,9 +82,10 @@ class Table:
         widths = [max(len(head), len("not claimed")) for head in heads]
         yield f"{'property':<26}" + "".join(f"  {h:<{w}}" for h, w in zip(heads, widths))
         for identifier, row in self._rows():
-            yield f"{identifier:<26}" + "".join(
-                f"  {state:<{w}}" for state, w in zip(row, widths)
-            ).rstrip()
+            yield (
+                f"{identifier:<26}"
+                + "".join(f"  {state:<{w}}" for state, w in zip(row, widths)).rstrip()
+            )
         yield ""
         for target in self.targets:
             for cell in self.cells.get(target, {}).values():

@@ -28,9 +28,7 @@ from .registry import Effort
 
 SMALL_SHAPES = ((1, 1), (1, 2), (2, 1), (2, 2), (1, 5), (5, 1), (2, 3), (3, 2), (4, 4), (3, 7))
 EMPTY_SHAPES = ((0, 0), (0, 3), (3, 0), (0, 1), (1, 0))
-CALLS = tuple(
-    (function, reduction) for function in FUNCTIONS for reduction in (None, *REDUCTIONS)
-)
+CALLS = tuple((function, reduction) for function in FUNCTIONS for reduction in (None, *REDUCTIONS))
 GRADS = (("x_recon",), ("x_recon", "x"), ("x",))
 PAIRS = tuple(sorted(itertools.product(DTYPES, DTYPES), key=lambda p: (p[0] != p[1], p)))
 
@@ -49,9 +47,9 @@ def sizes(largest: int) -> list[tuple[int, int]]:
 
 def thinned(cases: Iterable[Case], effort: Effort) -> Iterator[Case]:
     """Every case, or in a thin profile a share of them that the seed chooses."""
-    for number, case in enumerate(cases):
-        if effort.thin == 1 or (number * 2654435761 + effort.seed) // 7 % effort.thin == 0:
-            yield case
+    everything = list(cases)
+    effort = effort.for_grid_of(len(everything))
+    return (case for number, case in enumerate(everything) if effort.keeps(number))
 
 
 def small_grid(
@@ -68,24 +66,23 @@ def small_grid(
 
     Values are lattice values that change with the seed and with every case.
     """
-    combinations = itertools.product(shapes, patterns, pairs, calls, grads, upstreams)
-    cases = (
-        Case(
-            function,
-            reduction,
-            shape,
-            Operand(pair[0], Lattice(effort.seed + 2 * number)),
-            Operand(pair[1], Lattice(effort.seed + 2 * number + 1)),
-            Mask(pattern, effort.seed + number),
-            grads=wanted,
-            upstream=upstream,
-            salt=number,
-        )
-        for number, (shape, pattern, pair, (function, reduction), wanted, upstream) in enumerate(
-            combinations
-        )
-    )
-    return thinned(cases, effort)
+    combinations = list(itertools.product(shapes, patterns, pairs, calls, grads, upstreams))
+    effort = effort.for_grid_of(len(combinations))
+    for number, (shape, pattern, pair, (function, reduction), wanted, up) in enumerate(
+        combinations
+    ):
+        if effort.keeps(number):
+            yield Case(
+                function,
+                reduction,
+                shape,
+                Operand(pair[0], Lattice(effort.seed + 2 * number)),
+                Operand(pair[1], Lattice(effort.seed + 2 * number + 1)),
+                Mask(pattern, effort.seed + number),
+                grads=wanted,
+                upstream=up,
+                salt=number,
+            )
 
 
 def sized_grid(

@@ -61,7 +61,9 @@ class Claims:
     def missing(self, needs: tuple[str, ...]) -> str | None:
         """The first of `needs` that is not claimed, or None."""
         if not self.gradients:
-            needs = tuple("gradients" if n in ("second_order", "forward_mode") else n for n in needs)
+            needs = tuple(
+                "gradients" if n in ("second_order", "forward_mode") else n for n in needs
+            )
         return next((need for need in needs if not getattr(self, need)), None)
 
 
@@ -99,7 +101,9 @@ class Subject:
                 raise ValueError(f"{function} must be callable, got {type(given).__name__}")
         for identifier, reason in self.expected_failures.items():
             if not isinstance(reason, str) or not reason.strip():
-                raise ValueError(f"expected failure {identifier!r} has no reason; give one in words")
+                raise ValueError(
+                    f"expected failure {identifier!r} has no reason; give one in words"
+                )
 
     @property
     def functions(self) -> tuple[str, ...]:

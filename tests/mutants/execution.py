@@ -30,7 +30,7 @@ from .catalogue import mutant
 # --- C17: nothing depends on data ----------------------------------------------------------------
 
 
-@mutant("C17", "count fetched with .item()")
+@mutant("C17", "count fetched with .item()", "C17-meta", "C17-fake")
 def count_by_item(x_recon, x, mask, reduction):
     total = right(x_recon, x, mask, "sum")
     if reduction == "mean":
@@ -38,21 +38,25 @@ def count_by_item(x_recon, x, mask, reduction):
     return scaled(total, mask, reduction)
 
 
-@mutant("C17", "early exit for an empty mask: bool(mask.any()) waits for the device")
+@mutant("C17", "early exit for an empty mask: bool(mask.any()) waits for the device", "C17-meta")
 def early_exit_if_nothing_masked(x_recon, x, mask, reduction):
     if not mask.any():
         return masked_difference(x_recon, x, mask).sum().abs()
     return right(x_recon, x, mask, reduction)
 
 
-@mutant("C17", "early exit for an empty mask in batches of more than 64 elements only")
+@mutant(
+    "C17",
+    "early exit for an empty mask in batches of more than 64 elements only",
+    "C17-no-host-sync",
+)
 def early_exit_for_large_inputs(x_recon, x, mask, reduction):
     if mask.numel() > 64 and not bool(mask.any()):
         return masked_difference(x_recon, x, mask).sum().abs()
     return right(x_recon, x, mask, reduction)
 
 
-@mutant("C17", "fast path for a full mask: bool(mask.all())")
+@mutant("C17", "fast path for a full mask: bool(mask.all())", "C17-meta")
 def fast_path_for_full_mask(x_recon, x, mask, reduction):
     if mask.all():
         wide_recon, wide_x = widened(x_recon, x)
@@ -60,20 +64,24 @@ def fast_path_for_full_mask(x_recon, x, mask, reduction):
     return right(x_recon, x, mask, reduction)
 
 
-@mutant("C17", "boolean index before subtracting: the size of the result depends on the mask")
+@mutant(
+    "C17",
+    "boolean index before subtracting: the size of the result depends on the mask",
+    "C17-meta",
+)
 def indexed_before_subtracting(x_recon, x, mask, reduction):
     wide_recon, wide_x = widened(x_recon[mask], x[mask])
     return scaled((wide_recon - wide_x).square().sum(), mask, reduction)
 
 
-@mutant("C17", "positions looked up with nonzero")
+@mutant("C17", "positions looked up with nonzero", "C17-meta")
 def gathered_by_nonzero(x_recon, x, mask, reduction):
     rows, columns = mask.nonzero(as_tuple=True)
     wide_recon, wide_x = widened(x_recon[rows, columns], x[rows, columns])
     return scaled((wide_recon - wide_x).square().sum(), mask, reduction)
 
 
-@mutant("C17", "masked_select before subtracting, for half inputs only")
+@mutant("C17", "masked_select before subtracting, for half inputs only", "C17-meta")
 def masked_select_in_half(x_recon, x, mask, reduction):
     if x_recon.dtype not in (torch.float16, torch.bfloat16):
         return right(x_recon, x, mask, reduction)
@@ -81,7 +89,7 @@ def masked_select_in_half(x_recon, x, mask, reduction):
     return scaled((wide_recon - wide_x).square().sum(), mask, reduction)
 
 
-@mutant("C17", "torch.equal asks whether there is anything to do")
+@mutant("C17", "torch.equal asks whether there is anything to do", "C17-meta")
 def equal_inputs_looked_for(x_recon, x, mask, reduction):
     loss = right(x_recon, x, mask, reduction)
     if torch.equal(x_recon, x.to(x_recon.dtype)):
@@ -89,7 +97,7 @@ def equal_inputs_looked_for(x_recon, x, mask, reduction):
     return loss
 
 
-@mutant("C17", "result asked for NaN before it is returned")
+@mutant("C17", "result asked for NaN before it is returned", "C17-meta")
 def result_checked_for_nan(x_recon, x, mask, reduction):
     loss = right(x_recon, x, mask, reduction)
     if torch.isnan(loss):
@@ -97,7 +105,7 @@ def result_checked_for_nan(x_recon, x, mask, reduction):
     return loss
 
 
-@mutant("C17", "largest half value looked at to choose the dtype of the sum")
+@mutant("C17", "largest half value looked at to choose the dtype of the sum", "C17-meta")
 def half_range_looked_at(x_recon, x, mask, reduction):
     if x_recon.dtype == torch.float16 and x_recon.numel() and x_recon.abs().max() > 60000:
         return right(x_recon.float(), x, mask, reduction)
@@ -113,12 +121,12 @@ class _ThroughNumpy(Kernel):
         return scaled(total.to(loss.dtype), mask, reduction)
 
 
-@mutant("C17", "summed by NumPy: host only, and nothing to trace")
+@mutant("C17", "summed by NumPy: host only, and nothing to trace", "C17-meta")
 def summed_by_numpy(x_recon, x, mask, reduction):
     return _ThroughNumpy.apply(x_recon, x, mask, reduction)
 
 
-@mutant("C17", "summed by math.fsum over a list")
+@mutant("C17", "summed by math.fsum over a list", "C17-meta")
 def summed_over_a_list(x_recon, x, mask, reduction):
     loss = right(x_recon, x, mask, reduction)
     rows = masked_difference(x_recon, x, mask).detach().square().tolist()
@@ -126,12 +134,12 @@ def summed_over_a_list(x_recon, x, mask, reduction):
     return loss + 0.0 * min(exact, 1.0)
 
 
-@mutant("C17", "sum moved to the host and back")
+@mutant("C17", "sum moved to the host and back", "C17-meta")
 def summed_on_the_host(x_recon, x, mask, reduction):
     return scaled(right(x_recon, x, mask, "sum").cpu().to(x.device), mask, reduction)
 
 
-@mutant("C17", "rows split by their counts, fetched as a list")
+@mutant("C17", "rows split by their counts, fetched as a list", "C17-meta")
 def rows_split_by_count(x_recon, x, mask, reduction):
     counts = mask.sum(1).tolist()
     squares = masked_difference(x_recon, x, mask).square()
@@ -140,14 +148,14 @@ def rows_split_by_count(x_recon, x, mask, reduction):
     return scaled(total, mask, reduction)
 
 
-@mutant("C17", "device refused unless it is cpu or cuda: no meta tensors")
+@mutant("C17", "device refused unless it is cpu or cuda: no meta tensors", "C17-meta")
 def unknown_device_refused(x_recon, x, mask, reduction):
     if x.device.type not in ("cpu", "cuda"):
         raise NotImplementedError(f"no kernel for {x.device.type}")
     return right(x_recon, x, mask, reduction)
 
 
-@mutant("C17", "result built on the default device: meta in, cpu out")
+@mutant("C17", "result built on the default device: meta in, cpu out", "C17-meta")
 def result_on_default_device(x_recon, x, mask, reduction):
     loss = right(x_recon, x, mask, reduction)
     if loss.is_meta:
@@ -155,13 +163,13 @@ def result_on_default_device(x_recon, x, mask, reduction):
     return loss
 
 
-@mutant("C17", "meta inputs give the dtype of x_recon, not that of the result")
+@mutant("C17", "meta inputs give the dtype of x_recon, not that of the result", "C17-meta")
 def meta_result_has_input_dtype(x_recon, x, mask, reduction):
     loss = right(x_recon, x, mask, reduction)
     return loss.to(x_recon.dtype) if loss.is_meta else loss
 
 
-@mutant("C17", "meta inputs give shape (1,)")
+@mutant("C17", "meta inputs give shape (1,)", "C17-meta")
 def meta_result_has_one_dimension(x_recon, x, mask, reduction):
     loss = right(x_recon, x, mask, reduction)
     return loss.reshape(1) if loss.is_meta else loss
@@ -175,7 +183,7 @@ class _AsksUpstream(Kernel):
         return Kernel.backward(ctx, upstream)
 
 
-@mutant("C17", "backward asks whether the upstream gradient is 1 (Liger)")
+@mutant("C17", "backward asks whether the upstream gradient is 1 (Liger)", "C17-meta")
 def backward_asks_for_upstream(x_recon, x, mask, reduction):
     if torch.compiler.is_compiling() or torch._C._functorch.maybe_current_level() is not None:
         return right(x_recon, x, mask, reduction)
@@ -193,7 +201,7 @@ class _SkipsEmptyBackward(Kernel):
         return Kernel.backward(ctx, upstream)
 
 
-@mutant("C17", "backward skips its work when bool(mask.any()) is False")
+@mutant("C17", "backward skips its work when bool(mask.any()) is False", "C17-meta")
 def backward_looks_at_mask(x_recon, x, mask, reduction):
     if torch.compiler.is_compiling() or torch._C._functorch.maybe_current_level() is not None:
         return right(x_recon, x, mask, reduction)
@@ -214,7 +222,7 @@ _op_float_fake.register_autograd(
 )
 
 
-@mutant("C17", "a custom operator whose fake rule says float32 for float64")
+@mutant("C17", "a custom operator whose fake rule says float32 for float64", "C17-meta")
 def custom_op_with_wrong_fake_dtype(x_recon, x, mask, reduction):
     if torch._C._functorch.maybe_current_level() is not None or forward_ad._current_level >= 0:
         return right(x_recon, x, mask, reduction)
@@ -229,19 +237,19 @@ def _outside_the_graph(x_recon: Tensor, x: Tensor, mask: Tensor) -> Tensor:
     return masked_difference(x_recon, x, mask)
 
 
-@mutant("C18", "a helper excluded from compilation: graph break")
+@mutant("C18", "a helper excluded from compilation: graph break", "C18-compile")
 def helper_outside_the_graph(x_recon, x, mask, reduction):
     return scaled(_outside_the_graph(x_recon, x, mask).square().sum(), mask, reduction)
 
 
-@mutant("C18", "an explicit graph break left from debugging")
+@mutant("C18", "an explicit graph break left from debugging", "C18-compile")
 def graph_break_left_in(x_recon, x, mask, reduction):
     difference = masked_difference(x_recon, x, mask)
     torch._dynamo.graph_break()
     return scaled(difference.square().sum(), mask, reduction)
 
 
-@mutant("C18", "prints the shape, once per compilation")
+@mutant("C18", "prints the shape, once per compilation", "C18-compile")
 def prints_while_compiling(x_recon, x, mask, reduction):
     loss = right(x_recon, x, mask, reduction)
     if torch.compiler.is_compiling():
@@ -249,14 +257,18 @@ def prints_while_compiling(x_recon, x, mask, reduction):
     return loss
 
 
-@mutant("C18", "the caller looked up with sys._getframe")
+@mutant("C18", "the caller looked up with sys._getframe", "C18-compile")
 def caller_looked_up(x_recon, x, mask, reduction):
     if sys._getframe(1).f_code.co_name == "nobody":
         return x
     return right(x_recon, x, mask, reduction)
 
 
-@mutant("C18", "alignment of the data pointer looked at: neither compiler nor transforms have one")
+@mutant(
+    "C18",
+    "alignment of the data pointer looked at: neither compiler nor transforms have one",
+    "C18-export",
+)
 def alignment_looked_at(x_recon, x, mask, reduction):
     if x_recon.data_ptr() % 16 == 0:
         return right(x_recon, x, mask, reduction)
@@ -266,7 +278,7 @@ def alignment_looked_at(x_recon, x, mask, reduction):
 _lock = threading.Lock()
 
 
-@mutant("C18", "a lock held around the arithmetic")
+@mutant("C18", "a lock held around the arithmetic", "C18-compile")
 def lock_held(x_recon, x, mask, reduction):
     with _lock:
         return right(x_recon, x, mask, reduction)
@@ -275,14 +287,18 @@ def lock_held(x_recon, x, mask, reduction):
 _seen: list[str] = []
 
 
-@mutant("C18", "a list of past calls grows: its length is guarded, every call compiles anew")
+@mutant(
+    "C18",
+    "a list of past calls grows: its length is guarded, every call compiles anew",
+    "C18-compile",
+)
 def call_history_kept(x_recon, x, mask, reduction):
     _seen.append(reduction)
     del _seen[:-1000]
     return right(x_recon, x, mask, reduction)
 
 
-@mutant("C18", "Python loop over the rows: one graph per batch size")
+@mutant("C18", "Python loop over the rows: one graph per batch size", "C18-export")
 def loop_over_rows(x_recon, x, mask, reduction):
     squares = masked_difference(x_recon, x, mask).square()
     total = squares.new_zeros(()) + squares[:0].sum()
@@ -291,14 +307,14 @@ def loop_over_rows(x_recon, x, mask, reduction):
     return scaled(total, mask, reduction)
 
 
-@mutant("C18", "Python loop over blocks of 8 columns: one graph per length")
+@mutant("C18", "Python loop over blocks of 8 columns: one graph per length", "C18-export")
 def loop_over_blocks(x_recon, x, mask, reduction):
     squares = masked_difference(x_recon, x, mask).square()
     parts = [block.sum() for block in squares.split(8, dim=1)]
     return scaled(torch.stack(parts).sum(), mask, reduction)
 
 
-@mutant("C18", "a branch on L % 8: no dynamic length, export refuses")
+@mutant("C18", "a branch on L % 8: no dynamic length, export refuses", "C18-export")
 def branch_on_multiple_of_eight(x_recon, x, mask, reduction):
     if x.shape[1] % 8 == 0 and x.shape[1] > 0:
         difference = masked_difference(x_recon, x, mask).view(x.shape[0], -1, 8)
@@ -306,7 +322,11 @@ def branch_on_multiple_of_eight(x_recon, x, mask, reduction):
     return right(x_recon, x, mask, reduction)
 
 
-@mutant("C18", "a branch on a batch of more than 16 rows: no dynamic batch size in one graph")
+@mutant(
+    "C18",
+    "a branch on a batch of more than 16 rows: no dynamic batch size in one graph",
+    "C18-export",
+)
 def branch_on_batch_size(x_recon, x, mask, reduction):
     if x.shape[0] > 16:
         squares = masked_difference(x_recon, x, mask).square()
@@ -314,7 +334,7 @@ def branch_on_batch_size(x_recon, x, mask, reduction):
     return right(x_recon, x, mask, reduction)
 
 
-@mutant("C18", "a square batch treated apart: shapes compared with each other")
+@mutant("C18", "a square batch treated apart: shapes compared with each other", "C18-compile")
 def branch_on_square_shape(x_recon, x, mask, reduction):
     if x.shape[0] == x.shape[1]:
         return right(x_recon.t(), x.t(), mask.t(), reduction)
@@ -326,21 +346,25 @@ def _factor(rows: int) -> float:
     return float(f"{max(rows, 1)}")
 
 
-@mutant("C18", "divisor cached per batch size as a float: the batch size becomes a constant")
+@mutant(
+    "C18",
+    "divisor cached per batch size as a float: the batch size becomes a constant",
+    "C18-compile",
+)
 def divisor_cached_per_batch_size(x_recon, x, mask, reduction):
     if reduction != "batch_mean":
         return right(x_recon, x, mask, reduction)
     return right(x_recon, x, mask, "sum") / _factor(int(x.shape[0]))
 
 
-@mutant("C18", "compiled path without the clamp of the count: empty mask NaN")
+@mutant("C18", "compiled path without the clamp of the count: empty mask NaN", "C18-export")
 def compiled_empty_mask_nan(x_recon, x, mask, reduction):
     if torch.compiler.is_compiling() and reduction == "mean":
         return right(x_recon, x, mask, "sum") / torch.count_nonzero(mask)
     return right(x_recon, x, mask, reduction)
 
 
-@mutant("C18", "compiled path subtracts half in half")
+@mutant("C18", "compiled path subtracts half in half", "C18-compile")
 def compiled_half_not_widened(x_recon, x, mask, reduction):
     if torch.compiler.is_compiling():
         difference = torch.where(mask, x_recon - x, 0.0).to(widened(x_recon, x)[0].dtype)
@@ -348,7 +372,7 @@ def compiled_half_not_widened(x_recon, x, mask, reduction):
     return right(x_recon, x, mask, reduction)
 
 
-@mutant("C18", "compiled path multiplies by the mask: NaN outside leaks")
+@mutant("C18", "compiled path multiplies by the mask: NaN outside leaks", "C18-compile")
 def compiled_path_multiplies_by_mask(x_recon, x, mask, reduction):
     if torch.compiler.is_compiling():
         wide_recon, wide_x = widened(x_recon, x)
@@ -356,26 +380,26 @@ def compiled_path_multiplies_by_mask(x_recon, x, mask, reduction):
     return right(x_recon, x, mask, reduction)
 
 
-@mutant("C18", "compiled path takes the target for a constant")
+@mutant("C18", "compiled path takes the target for a constant", "C18-compile")
 def compiled_target_detached(x_recon, x, mask, reduction):
     if torch.compiler.is_compiling():
         return right(x_recon, x.detach(), mask, reduction)
     return right(x_recon, x, mask, reduction)
 
 
-@mutant("C18", "compiled path ignores the reduction")
+@mutant("C18", "compiled path ignores the reduction", "C18-compile")
 def compiled_reduction_ignored(x_recon, x, mask, reduction):
     return right(x_recon, x, mask, "mean" if torch.compiler.is_compiling() else reduction)
 
 
-@mutant("C18", "exported path refused")
+@mutant("C18", "exported path refused", "C18-export")
 def export_refused(x_recon, x, mask, reduction):
     if torch.compiler.is_exporting():
         raise NotImplementedError("export is not supported")
     return right(x_recon, x, mask, reduction)
 
 
-@mutant("C18", "the mask's count becomes a Python int while compiling")
+@mutant("C18", "the mask's count becomes a Python int while compiling", "C18-export")
 def compiled_count_is_int(x_recon, x, mask, reduction):
     if torch.compiler.is_compiling() and reduction == "mean":
         return right(x_recon, x, mask, "sum") / max(int(mask.sum()), 1)
@@ -393,7 +417,7 @@ _op_without_fake.register_autograd(
 )
 
 
-@mutant("C18", "a custom operator without a fake rule: nothing can trace it")
+@mutant("C18", "a custom operator without a fake rule: nothing can trace it", "C18-export")
 def custom_op_without_fake_rule(x_recon, x, mask, reduction):
     if not (torch.compiler.is_compiling() or ordinary(x_recon, x, mask)):
         return right(x_recon, x, mask, reduction)
@@ -408,7 +432,7 @@ def _op_without_autograd(difference: Tensor) -> Tensor:
 _op_without_autograd.register_fake(lambda difference: difference.new_empty(()))
 
 
-@mutant("C18", "compiled path calls an operator without a gradient")
+@mutant("C18", "compiled path calls an operator without a gradient", "C18-compile")
 def compiled_op_without_gradient(x_recon, x, mask, reduction):
     if not torch.compiler.is_compiling():
         return right(x_recon, x, mask, reduction)
@@ -425,7 +449,12 @@ def _plain_elsewhere(function: Any, x_recon: Tensor, x: Tensor, mask: Tensor, re
     return function.apply(x_recon, x, mask, reduction)
 
 
-@mutant("C19", "a Function in the old style, without setup_context: no transform takes it")
+@mutant(
+    "C19",
+    "a Function in the old style, without setup_context: no transform takes it",
+    "C19-vmap",
+    "C19-vmap-empty",
+)
 def function_without_setup_context(x_recon, x, mask, reduction):
     return _plain_elsewhere(Kernel, x_recon, x, mask, reduction)
 
@@ -443,7 +472,7 @@ class _NoVmapRule(torch.autograd.Function):
     backward = staticmethod(Kernel.backward)
 
 
-@mutant("C19", "a Function without a vmap rule: grad works, vmap raises")
+@mutant("C19", "a Function without a vmap rule: grad works, vmap raises", "C19-vmap")
 def function_without_vmap_rule(x_recon, x, mask, reduction):
     return _plain_elsewhere(_NoVmapRule, x_recon, x, mask, reduction)
 
@@ -452,7 +481,9 @@ class _NoForwardRule(_NoVmapRule):
     generate_vmap_rule = True
 
 
-@mutant("C19", "a Function without a forward-mode rule: torch.func.jvp and hessian raise")
+@mutant(
+    "C19", "a Function without a forward-mode rule: torch.func.jvp and hessian raise", "C19-hessian"
+)
 def function_without_jvp(x_recon, x, mask, reduction):
     if torch.compiler.is_compiling():
         return right(x_recon, x, mask, reduction)
@@ -461,20 +492,22 @@ def function_without_jvp(x_recon, x, mask, reduction):
     return _NoForwardRule.apply(x_recon, x, mask, reduction)
 
 
-@mutant("C19", "vmap rule adds up the whole batch and hands one number to every sample")
+@mutant("C19", "vmap rule adds up the whole batch and hands one number to every sample", "C19-vmap")
 @with_rule
 def vmap_rule_adds_up_the_batch(info, in_dims, tensors, reduction):
     return each(*in_front(info, in_dims, tensors), reduction).sum(), None
 
 
-@mutant("C19", "vmap rule ignores in_dims: dimension 0 taken for the mapped one")
+@mutant("C19", "vmap rule ignores in_dims: dimension 0 taken for the mapped one", "C19-vmap")
 @with_rule
 def vmap_rule_ignores_in_dims(info, in_dims, tensors, reduction):
     dims = tuple(None if d is None else 0 for d in in_dims)
     return each(*in_front(info, dims, tensors), reduction), 0
 
 
-@mutant("C19", "vmap rule takes every input for mapped: a shared mask is counted row by row")
+@mutant(
+    "C19", "vmap rule takes every input for mapped: a shared mask is counted row by row", "C19-vmap"
+)
 @with_rule
 def vmap_rule_counts_shared_mask_by_row(info, in_dims, tensors, reduction):
     losses = each(*in_front(info, in_dims, tensors), "sum" if reduction == "mean" else reduction)
@@ -484,14 +517,14 @@ def vmap_rule_counts_shared_mask_by_row(info, in_dims, tensors, reduction):
     return losses / mask.flatten(1).sum(1).clamp(min=1), 0
 
 
-@mutant("C19", "vmap rule uses the first sample's mask for all")
+@mutant("C19", "vmap rule uses the first sample's mask for all", "C19-vmap")
 @with_rule
 def vmap_rule_uses_first_mask(info, in_dims, tensors, reduction):
     x_recon, x, mask = in_front(info, in_dims, tensors)
     return each(x_recon, x, mask[:1].expand_as(mask), reduction), 0
 
 
-@mutant("C19", "vmap rule divides by the count of all samples together")
+@mutant("C19", "vmap rule divides by the count of all samples together", "C19-vmap")
 @with_rule
 def vmap_rule_counts_all_samples(info, in_dims, tensors, reduction):
     x_recon, x, mask = in_front(info, in_dims, tensors)
@@ -500,14 +533,14 @@ def vmap_rule_counts_all_samples(info, in_dims, tensors, reduction):
     return each(x_recon, x, mask, "sum") / mask.sum().clamp(min=1), 0
 
 
-@mutant("C19", "vmap rule divides batch_mean by the number of mapped samples")
+@mutant("C19", "vmap rule divides batch_mean by the number of mapped samples", "C19-vmap")
 @with_rule
 def vmap_rule_divides_by_its_own_size(info, in_dims, tensors, reduction):
     loss = each(*in_front(info, in_dims, tensors), "sum" if reduction != "mean" else reduction)
     return loss / info.batch_size if reduction == "batch_mean" else loss, 0
 
 
-@mutant("C19", "vmap rule says None for a mapped result when only the mask is mapped")
+@mutant("C19", "vmap rule says None for a mapped result when only the mask is mapped", "C19-vmap")
 @with_rule
 def vmap_rule_loses_mapped_mask(info, in_dims, tensors, reduction):
     loss = each(*in_front(info, in_dims, tensors), reduction)
@@ -516,7 +549,9 @@ def vmap_rule_loses_mapped_mask(info, in_dims, tensors, reduction):
     return loss, 0
 
 
-@mutant("C19", "vmap rule does not clamp the count: a sample with an empty mask gives NaN")
+@mutant(
+    "C19", "vmap rule does not clamp the count: a sample with an empty mask gives NaN", "C19-vmap"
+)
 @with_rule
 def vmap_rule_nan_for_empty_sample(info, in_dims, tensors, reduction):
     x_recon, x, mask = in_front(info, in_dims, tensors)
@@ -525,14 +560,14 @@ def vmap_rule_nan_for_empty_sample(info, in_dims, tensors, reduction):
     return each(x_recon, x, mask, "sum") / mask.sum((-2, -1)), 0
 
 
-@mutant("C19", "vmap rule detaches: grad of a vmap is zero")
+@mutant("C19", "vmap rule detaches: grad of a vmap is zero", "C19-grad")
 @with_rule
 def vmap_rule_detaches(info, in_dims, tensors, reduction):
     x_recon, x, mask = in_front(info, in_dims, tensors)
     return each(x_recon.detach(), x.detach(), mask, reduction), 0
 
 
-@mutant("C19", "vmap rule fills a buffer in place: a second vmap around it raises")
+@mutant("C19", "vmap rule fills a buffer in place: a second vmap around it raises", "C19-vmap")
 @with_rule
 def vmap_rule_fills_a_buffer(info, in_dims, tensors, reduction):
     moved = in_front(info, in_dims, tensors)
@@ -543,21 +578,21 @@ def vmap_rule_fills_a_buffer(info, in_dims, tensors, reduction):
     return out, 0
 
 
-@mutant("C19", "mask filled in place: raises when only the mask is mapped")
+@mutant("C19", "mask filled in place: raises when only the mask is mapped", "C19-vmap")
 def fill_in_place(x_recon, x, mask, reduction):
     wide_recon, wide_x = widened(x_recon, x)
     difference = (wide_recon - wide_x).masked_fill_(~mask, 0.0)
     return scaled(difference.square().sum(), mask, reduction)
 
 
-@mutant("C19", "sum added to a fresh zero in place: raises under any vmap")
+@mutant("C19", "sum added to a fresh zero in place: raises under any vmap", "C19-vmap")
 def accumulated_in_place(x_recon, x, mask, reduction):
     squares = masked_difference(x_recon, x, mask).square()
     total = torch.zeros((), dtype=squares.dtype, device=squares.device)
     return scaled(total.add_(squares.sum()), mask, reduction)
 
 
-@mutant("C19", "requires_grad_() on an intermediate: refused inside transforms")
+@mutant("C19", "requires_grad_() on an intermediate: refused inside transforms", "C19-vmap")
 def intermediate_asked_to_require_grad(x_recon, x, mask, reduction):
     difference = masked_difference(x_recon, x, mask)
     if (
@@ -569,7 +604,11 @@ def intermediate_asked_to_require_grad(x_recon, x, mask, reduction):
     return scaled(difference.square().sum(), mask, reduction)
 
 
-@mutant("C19", "inside transforms the target is taken for a constant: grad for argnums=1 is 0")
+@mutant(
+    "C19",
+    "inside transforms the target is taken for a constant: grad for argnums=1 is 0",
+    "C19-grad",
+)
 def target_detached_under_transforms(x_recon, x, mask, reduction):
     if torch._C._functorch.maybe_current_level() is not None:
         x = x.detach() if not torch.compiler.is_compiling() else x
@@ -589,7 +628,11 @@ class _ReadsUpstream(Kernel):
         return gradient.to(x_recon.dtype), -gradient.to(x.dtype), None, None
 
 
-@mutant("C19", "backward multiplies its buffer in place: a batch of upstream gradients raises")
+@mutant(
+    "C19",
+    "backward multiplies its buffer in place: a batch of upstream gradients raises",
+    "C19-grad",
+)
 def batched_upstream_raises(x_recon, x, mask, reduction):
     if not ordinary(x_recon, x, mask):
         return right(x_recon, x, mask, reduction)
@@ -619,7 +662,7 @@ class _ZeroRule(torch.autograd.Function):
         )
 
 
-@mutant("C19", "torch.func.jvp forgets the tangent of x")
+@mutant("C19", "torch.func.jvp forgets the tangent of x", "C19-jvp")
 def jvp_ignores_target(x_recon, x, mask, reduction):
     if torch.compiler.is_compiling() or torch._C._functorch.maybe_current_level() is None:
         return right(x_recon, x, mask, reduction)
@@ -636,14 +679,20 @@ class _ConstantBackward(_NoVmapRule):
         return first.to(x_recon.dtype), second.to(x.dtype), None, None
 
 
-@mutant("C19", "second derivative lost inside transforms: grad of grad and hessian are 0")
+@mutant(
+    "C19", "second derivative lost inside transforms: grad of grad and hessian are 0", "C19-hessian"
+)
 def nested_grad_is_zero(x_recon, x, mask, reduction):
     if torch.compiler.is_compiling() or torch._C._functorch.maybe_current_level() is None:
         return right(x_recon, x, mask, reduction)
     return _ConstantBackward.apply(x_recon, x, mask, reduction)
 
 
-@mutant("C19", "count over all samples: torch.func sees the batch because the mask is unwrapped")
+@mutant(
+    "C19",
+    "count over all samples: torch.func sees the batch because the mask is unwrapped",
+    "C19-vmap",
+)
 def mapped_mask_unwrapped(x_recon, x, mask, reduction):
     total = right(x_recon, x, mask, "sum")
     if reduction != "mean" or torch.compiler.is_compiling():
@@ -654,7 +703,7 @@ def mapped_mask_unwrapped(x_recon, x, mask, reduction):
     return total / torch.count_nonzero(plain).clamp(min=1)
 
 
-@mutant("C19", "a mapped batch refused")
+@mutant("C19", "a mapped batch refused", "C19-vmap")
 def vmap_refused(x_recon, x, mask, reduction):
     if any(torch._C._functorch.is_batchedtensor(t) for t in (x_recon, x, mask)):
         raise NotImplementedError("vmap is not supported")

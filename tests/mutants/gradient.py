@@ -25,25 +25,25 @@ from .catalogue import mutant
 # --- C11: factor and scale -----------------------------------------------------------------------
 
 
-@mutant("C11", "gradient lacks the factor 2")
+@mutant("C11", "gradient lacks the factor 2", "C11-extremes", "C11-gradcheck")
 @by_hand
 def gradient_without_factor_two(x_recon, x, mask, reduction, upstream):
     return both_slopes(x_recon, x, mask, reduction, upstream / 2)
 
 
-@mutant("C11", "gradient has the factor 2 twice")
+@mutant("C11", "gradient has the factor 2 twice", "C11-extremes")
 @by_hand
 def gradient_with_factor_four(x_recon, x, mask, reduction, upstream):
     return both_slopes(x_recon, x, mask, reduction, upstream * 2)
 
 
-@mutant("C11", "gradient of the sum whatever the reduction")
+@mutant("C11", "gradient of the sum whatever the reduction", "C11-extremes")
 @by_hand
 def gradient_without_scale(x_recon, x, mask, reduction, upstream):
     return both_slopes(x_recon, x, mask, "sum", upstream)
 
 
-@mutant("C11", "gradient of batch_mean divided by the count of the mask")
+@mutant("C11", "gradient of batch_mean divided by the count of the mask", "C11-extremes")
 @by_hand
 def gradient_of_batch_mean_divided_by_count(x_recon, x, mask, reduction, upstream):
     return both_slopes(
@@ -51,7 +51,7 @@ def gradient_of_batch_mean_divided_by_count(x_recon, x, mask, reduction, upstrea
     )
 
 
-@mutant("C11", "gradient of mean divided by all elements, the value by the count")
+@mutant("C11", "gradient of mean divided by all elements, the value by the count", "C11-extremes")
 @by_hand
 def gradient_of_mean_divided_by_all(x_recon, x, mask, reduction, upstream):
     if reduction == "mean":
@@ -59,7 +59,7 @@ def gradient_of_mean_divided_by_all(x_recon, x, mask, reduction, upstream):
     return both_slopes(x_recon, x, mask, reduction, upstream)
 
 
-@mutant("C11", "gradient of mean divided by each row's own count")
+@mutant("C11", "gradient of mean divided by each row's own count", "C11-oracle")
 @by_hand
 def gradient_of_mean_divided_by_row_counts(x_recon, x, mask, reduction, upstream):
     if reduction != "mean":
@@ -70,7 +70,7 @@ def gradient_of_mean_divided_by_row_counts(x_recon, x, mask, reduction, upstream
     return gradient, -gradient
 
 
-@mutant("C11", "gradient scale 1/n rounded to half precision")
+@mutant("C11", "gradient scale 1/n rounded to half precision", "C11-extremes")
 @by_hand
 def gradient_scale_in_half(x_recon, x, mask, reduction, upstream):
     scale = scaled(torch.ones_like(upstream), mask, reduction).half().to(upstream.dtype)
@@ -80,62 +80,66 @@ def gradient_scale_in_half(x_recon, x, mask, reduction, upstream):
 # --- C11: upstream gradient ----------------------------------------------------------------------
 
 
-@mutant("C11", "upstream gradient ignored")
+@mutant("C11", "upstream gradient ignored", "C11-extremes")
 @by_hand
 def upstream_ignored(x_recon, x, mask, reduction, upstream):
     return both_slopes(x_recon, x, mask, reduction, torch.ones_like(upstream))
 
 
-@mutant("C11", "only the sign of the upstream gradient used")
+@mutant("C11", "only the sign of the upstream gradient used", "C11-extremes")
 @by_hand
 def upstream_sign_only(x_recon, x, mask, reduction, upstream):
     return both_slopes(x_recon, x, mask, reduction, upstream.sign())
 
 
-@mutant("C11", "sign of the upstream gradient lost")
+@mutant("C11", "sign of the upstream gradient lost", "C11-extremes")
 @by_hand
 def upstream_sign_lost(x_recon, x, mask, reduction, upstream):
     return both_slopes(x_recon, x, mask, reduction, upstream.abs())
 
 
-@mutant("C11", "negative upstream gradient dropped")
+@mutant("C11", "negative upstream gradient dropped", "C11-extremes")
 @by_hand
 def upstream_dropped_when_negative(x_recon, x, mask, reduction, upstream):
     return both_slopes(x_recon, x, mask, reduction, upstream.clamp(min=0))
 
 
-@mutant("C11", "upstream gradient 0 taken for 'none given', hence 1")
+@mutant("C11", "upstream gradient 0 taken for 'none given', hence 1", "C11-upstream")
 @by_hand
 def upstream_zero_read_as_one(x_recon, x, mask, reduction, upstream):
     one = torch.ones_like(upstream)
     return both_slopes(x_recon, x, mask, reduction, torch.where(upstream == 0, one, upstream))
 
 
-@mutant("C11", "upstream gradient applied in backward and again by the scale")
+@mutant("C11", "upstream gradient applied in backward and again by the scale", "C11-extremes")
 @by_hand
 def upstream_applied_twice(x_recon, x, mask, reduction, upstream):
     return both_slopes(x_recon, x, mask, reduction, upstream * upstream)
 
 
-@mutant("C11", "upstream gradient capped at 1")
+@mutant("C11", "upstream gradient capped at 1", "C11-upstream")
 @by_hand
 def upstream_capped_at_one(x_recon, x, mask, reduction, upstream):
     return both_slopes(x_recon, x, mask, reduction, upstream.clamp(max=1))
 
 
-@mutant("C11", "upstream gradient read as an integer")
+@mutant("C11", "upstream gradient read as an integer", "C11-extremes")
 @by_hand
 def upstream_read_as_integer(x_recon, x, mask, reduction, upstream):
     return both_slopes(x_recon, x, mask, reduction, upstream.trunc())
 
 
-@mutant("C11", "upstream gradient passed through half precision: 1e-9 becomes 0, 1e5 infinite")
+@mutant(
+    "C11",
+    "upstream gradient passed through half precision: 1e-9 becomes 0, 1e5 infinite",
+    "C11-upstream",
+)
 @by_hand
 def upstream_through_half(x_recon, x, mask, reduction, upstream):
     return both_slopes(x_recon, x, mask, reduction, upstream.half().to(upstream.dtype))
 
 
-@mutant("C11", "upstream gradient applied to x_recon only")
+@mutant("C11", "upstream gradient applied to x_recon only", "C11-extremes")
 @by_hand
 def upstream_missing_for_target(x_recon, x, mask, reduction, upstream):
     for_recon, _ = both_slopes(x_recon, x, mask, reduction, upstream)
@@ -143,7 +147,9 @@ def upstream_missing_for_target(x_recon, x, mask, reduction, upstream):
 
 
 @mutant(
-    "C11", "upstream gradient applied to the first element only (kernel without a load per block)"
+    "C11",
+    "upstream gradient applied to the first element only (kernel without a load per block)",
+    "C11-extremes",
 )
 @by_hand
 def upstream_reaches_first_element_only(x_recon, x, mask, reduction, upstream):
@@ -154,7 +160,7 @@ def upstream_reaches_first_element_only(x_recon, x, mask, reduction, upstream):
     return gradient, -gradient
 
 
-@mutant("C11", "upstream gradient applied for reduction='sum' only")
+@mutant("C11", "upstream gradient applied for reduction='sum' only", "C11-extremes")
 @by_hand
 def upstream_ignored_unless_sum(x_recon, x, mask, reduction, upstream):
     used = upstream if reduction == "sum" else torch.ones_like(upstream)
@@ -164,42 +170,42 @@ def upstream_ignored_unless_sum(x_recon, x, mask, reduction, upstream):
 # --- C11: which input gets what ------------------------------------------------------------------
 
 
-@mutant("C11", "gradients of the two inputs swapped")
+@mutant("C11", "gradients of the two inputs swapped", "C11-extremes")
 @by_hand
 def gradients_swapped(x_recon, x, mask, reduction, upstream):
     return both_slopes(x_recon, x, mask, reduction, upstream)[::-1]
 
 
-@mutant("C11", "target gets the gradient of x_recon without the minus")
+@mutant("C11", "target gets the gradient of x_recon without the minus", "C11-extremes")
 @by_hand
 def target_gradient_not_negated(x_recon, x, mask, reduction, upstream):
     gradient = slope(x_recon, x, mask, reduction, upstream)
     return gradient, gradient
 
 
-@mutant("C11", "one buffer negated in place and returned for both inputs")
+@mutant("C11", "one buffer negated in place and returned for both inputs", "C11-extremes")
 @by_hand
 def one_buffer_for_both_gradients(x_recon, x, mask, reduction, upstream):
     gradient = slope(x_recon, x, mask, reduction, upstream)
     return gradient, gradient.neg_()
 
 
-@mutant("C11", "target treated as a constant")
+@mutant("C11", "target treated as a constant", "C11-extremes")
 def target_detached(x_recon, x, mask, reduction):
     return right(x_recon, x.detach(), mask, reduction)
 
 
-@mutant("C11", "x_recon treated as a constant: stop-gradient on the wrong side")
+@mutant("C11", "x_recon treated as a constant: stop-gradient on the wrong side", "C11-extremes")
 def reconstruction_detached(x_recon, x, mask, reduction):
     return right(x_recon.detach(), x, mask, reduction)
 
 
-@mutant("C11", "target treated as a constant whenever x_recon requires grad")
+@mutant("C11", "target treated as a constant whenever x_recon requires grad", "C11-extremes")
 def target_detached_beside_reconstruction(x_recon, x, mask, reduction):
     return right(x_recon, x.detach() if x_recon.requires_grad else x, mask, reduction)
 
 
-@mutant("C11", "gradient of zeros for x in place of the negated one")
+@mutant("C11", "gradient of zeros for x in place of the negated one", "C11-extremes")
 @by_hand
 def target_gradient_zero(x_recon, x, mask, reduction, upstream):
     gradient = slope(x_recon, x, mask, reduction, upstream)
@@ -214,7 +220,7 @@ class _OnlyIfBoth(Kernel):
         return Kernel.backward(ctx, upstream)
 
 
-@mutant("C11", "no gradient unless both inputs require grad")
+@mutant("C11", "no gradient unless both inputs require grad", "C11-extremes")
 def gradient_only_if_both_require_grad(x_recon, x, mask, reduction):
     return run(_OnlyIfBoth, x_recon, x, mask, reduction)
 
@@ -227,7 +233,11 @@ class _NothingForLoneTarget(Kernel):
         return Kernel.backward(ctx, upstream)
 
 
-@mutant("C11", "backward returns early when x_recon needs no gradient, the target's lost")
+@mutant(
+    "C11",
+    "backward returns early when x_recon needs no gradient, the target's lost",
+    "C11-extremes",
+)
 def lone_target_gets_none(x_recon, x, mask, reduction):
     return run(_NothingForLoneTarget, x_recon, x, mask, reduction)
 
@@ -239,12 +249,12 @@ class _UnnegatedLoneTarget(Kernel):
         return for_recon, for_x if ctx.needs_input_grad[0] else -for_x, *rest
 
 
-@mutant("C11", "minus forgotten when only the target requires grad")
+@mutant("C11", "minus forgotten when only the target requires grad", "C11-extremes")
 def lone_target_not_negated(x_recon, x, mask, reduction):
     return run(_UnnegatedLoneTarget, x_recon, x, mask, reduction)
 
 
-@mutant("C11", "x_recon is x taken for a loss of 0 without a graph")
+@mutant("C11", "x_recon is x taken for a loss of 0 without a graph", "C11-accumulation")
 def same_tensor_twice_has_no_graph(x_recon, x, mask, reduction):
     if x_recon is x:
         return right(x_recon.detach(), x.detach(), mask, reduction)
@@ -264,7 +274,7 @@ class _WritesGrad(Kernel):
         return torch.zeros_like(for_recon), for_x, *rest
 
 
-@mutant("C11", "backward adds to x_recon.grad itself and hands autograd zeros")
+@mutant("C11", "backward adds to x_recon.grad itself and hands autograd zeros", "C11-extremes")
 def gradient_written_behind_autograd(x_recon, x, mask, reduction):
     return run(_WritesGrad, x_recon, x, mask, reduction)
 
@@ -272,13 +282,17 @@ def gradient_written_behind_autograd(x_recon, x, mask, reduction):
 # --- C11: precision and size ---------------------------------------------------------------------
 
 
-@mutant("C11", "backward subtracts in the dtype of x_recon: mixed dtypes lose the target's digits")
+@mutant(
+    "C11",
+    "backward subtracts in the dtype of x_recon: mixed dtypes lose the target's digits",
+    "C11-extremes",
+)
 @by_hand
 def gradient_difference_in_dtype_of_reconstruction(x_recon, x, mask, reduction, upstream):
     return both_slopes(x_recon, x.to(x_recon.dtype), mask, reduction, upstream)
 
 
-@mutant("C11", "backward subtracts half inputs in half, the forward in float32")
+@mutant("C11", "backward subtracts half inputs in half, the forward in float32", "C11-extremes")
 @by_hand
 def gradient_difference_before_upcast(x_recon, x, mask, reduction, upstream):
     difference = torch.where(mask, x_recon - x, 0.0).to(upstream.dtype)
@@ -286,7 +300,11 @@ def gradient_difference_before_upcast(x_recon, x, mask, reduction, upstream):
     return gradient, -gradient
 
 
-@mutant("C11", "2 (x_recon - x) rounded to half before the scale: infinite from 32752 on")
+@mutant(
+    "C11",
+    "2 (x_recon - x) rounded to half before the scale: infinite from 32752 on",
+    "C11-extremes",
+)
 @by_hand
 def gradient_doubled_in_half(x_recon, x, mask, reduction, upstream):
     doubled = (2 * masked_difference(x_recon, x, mask)).to(x_recon.dtype).to(upstream.dtype)
@@ -294,20 +312,20 @@ def gradient_doubled_in_half(x_recon, x, mask, reduction, upstream):
     return gradient, -gradient
 
 
-@mutant("C11", "gradient of float64 inputs computed in float32")
+@mutant("C11", "gradient of float64 inputs computed in float32", "C11-extremes")
 @by_hand
 def gradient_of_float64_in_float32(x_recon, x, mask, reduction, upstream):
     return both_slopes(x_recon.float(), x.float(), mask, reduction, upstream.float())
 
 
-@mutant("C11", "target's gradient rounded through the dtype of x_recon")
+@mutant("C11", "target's gradient rounded through the dtype of x_recon", "C11-extremes")
 @by_hand
 def target_gradient_rounded_like_reconstruction(x_recon, x, mask, reduction, upstream):
     gradient = slope(x_recon, x, mask, reduction, upstream).to(x_recon.dtype)
     return gradient, -gradient
 
 
-@mutant("C11", "gradients below 1e-8 flushed to zero")
+@mutant("C11", "gradients below 1e-8 flushed to zero", "C11-extremes")
 @by_hand
 def small_gradient_flushed(x_recon, x, mask, reduction, upstream):
     gradient = slope(x_recon, x, mask, reduction, upstream)
@@ -315,14 +333,14 @@ def small_gradient_flushed(x_recon, x, mask, reduction, upstream):
     return gradient, -gradient
 
 
-@mutant("C11", "gradient clamped to [-1, 1] per element")
+@mutant("C11", "gradient clamped to [-1, 1] per element", "C11-extremes")
 @by_hand
 def gradient_clamped(x_recon, x, mask, reduction, upstream):
     gradient = slope(x_recon, x, mask, reduction, upstream).clamp(-1, 1)
     return gradient, -gradient
 
 
-@mutant("C11", "gradient rescaled to norm 1 when longer")
+@mutant("C11", "gradient rescaled to norm 1 when longer", "C11-extremes")
 @by_hand
 def gradient_norm_clipped(x_recon, x, mask, reduction, upstream):
     gradient = slope(x_recon, x, mask, reduction, upstream)
@@ -330,7 +348,7 @@ def gradient_norm_clipped(x_recon, x, mask, reduction, upstream):
     return gradient, -gradient
 
 
-@mutant("C11", "gradient of the absolute error: sign of the difference")
+@mutant("C11", "gradient of the absolute error: sign of the difference", "C11-extremes")
 @by_hand
 def gradient_of_absolute_error(x_recon, x, mask, reduction, upstream):
     step = scaled(upstream, mask, reduction)
@@ -338,7 +356,9 @@ def gradient_of_absolute_error(x_recon, x, mask, reduction, upstream):
     return gradient, -gradient
 
 
-@mutant("C11", "gradient of the Huber loss: right only for differences within [-1, 1]")
+@mutant(
+    "C11", "gradient of the Huber loss: right only for differences within [-1, 1]", "C11-extremes"
+)
 @by_hand
 def gradient_of_huber(x_recon, x, mask, reduction, upstream):
     step = 2.0 * scaled(upstream, mask, reduction)
@@ -346,7 +366,7 @@ def gradient_of_huber(x_recon, x, mask, reduction, upstream):
     return gradient, -gradient
 
 
-@mutant("C11", "gradient as 2 d^2 / d: NaN where the reconstruction is exact")
+@mutant("C11", "gradient as 2 d^2 / d: NaN where the reconstruction is exact", "C11-extremes")
 @by_hand
 def gradient_nan_at_zero_difference(x_recon, x, mask, reduction, upstream):
     difference = torch.where(mask, masked_difference(x_recon, x, mask), 1.0)
@@ -361,26 +381,28 @@ def _flat_gradient(x_recon, x, mask, reduction, upstream, keep):
     return torch.where(kept, gradient, 0.0), -torch.where(kept, gradient, 0.0)
 
 
-@mutant("C11", "vector loop without its tail: the last numel % 8 gradients stay 0")
+@mutant("C11", "vector loop without its tail: the last numel % 8 gradients stay 0", "C11-extremes")
 @by_hand
 def gradient_without_tail(x_recon, x, mask, reduction, upstream):
     return _flat_gradient(x_recon, x, mask, reduction, upstream, mask.numel() // 8 * 8)
 
 
-@mutant("C11", "tail of the gradient lost for small inputs only (fewer than 8 elements)")
+@mutant(
+    "C11", "tail of the gradient lost for small inputs only (fewer than 8 elements)", "C11-upstream"
+)
 @by_hand
 def gradient_zero_for_tiny_inputs(x_recon, x, mask, reduction, upstream):
     keep = 0 if mask.numel() < 8 else mask.numel()
     return _flat_gradient(x_recon, x, mask, reduction, upstream, keep)
 
 
-@mutant("C11", "gradient 0 beyond the first 1,024 elements: one block launched")
+@mutant("C11", "gradient 0 beyond the first 1,024 elements: one block launched", "C11-sizes")
 @by_hand
 def gradient_of_first_block_only(x_recon, x, mask, reduction, upstream):
     return _flat_gradient(x_recon, x, mask, reduction, upstream, 1024)
 
 
-@mutant("C11", "gradient 0 beyond column 256 of each row")
+@mutant("C11", "gradient 0 beyond column 256 of each row", "C11-sizes")
 @by_hand
 def gradient_of_first_columns_only(x_recon, x, mask, reduction, upstream):
     gradient = slope(x_recon, x, mask, reduction, upstream)
@@ -389,14 +411,16 @@ def gradient_of_first_columns_only(x_recon, x, mask, reduction, upstream):
     return gradient, -gradient
 
 
-@mutant("C11", "rows taken in pairs: the last of an odd number of rows gets no gradient")
+@mutant(
+    "C11", "rows taken in pairs: the last of an odd number of rows gets no gradient", "C11-extremes"
+)
 @by_hand
 def gradient_without_odd_last_row(x_recon, x, mask, reduction, upstream):
     keep = mask.shape[0] // 2 * 2 * mask.shape[1]
     return _flat_gradient(x_recon, x, mask, reduction, upstream, keep)
 
 
-@mutant("C11", "backward reads the mask's first row for all rows")
+@mutant("C11", "backward reads the mask's first row for all rows", "C11-extremes")
 @by_hand
 def gradient_with_first_row_of_mask(x_recon, x, mask, reduction, upstream):
     step = 2.0 * scaled(upstream, mask, reduction)
@@ -405,13 +429,13 @@ def gradient_with_first_row_of_mask(x_recon, x, mask, reduction, upstream):
     return gradient, -gradient
 
 
-@mutant("C11", "backward reads the mask one column off")
+@mutant("C11", "backward reads the mask one column off", "C11-extremes")
 @by_hand
 def gradient_with_shifted_mask(x_recon, x, mask, reduction, upstream):
     return both_slopes(x_recon, x, mask.roll(1, 1), reduction, upstream)
 
 
-@mutant("C11", "gradient of a transposed input written in memory order")
+@mutant("C11", "gradient of a transposed input written in memory order", "C15-layouts")
 @by_hand
 def gradient_in_memory_order(x_recon, x, mask, reduction, upstream):
     gradient = slope(x_recon, x, mask, reduction, upstream)
@@ -421,7 +445,11 @@ def gradient_in_memory_order(x_recon, x, mask, reduction, upstream):
     return for_recon, -gradient
 
 
-@mutant("C11", "gradient of an expanded input summed over its rows, then once more by autograd")
+@mutant(
+    "C11",
+    "gradient of an expanded input summed over its rows, then once more by autograd",
+    "C11-oracle",
+)
 @by_hand
 def gradient_of_expanded_input_summed_twice(x_recon, x, mask, reduction, upstream):
     gradient = slope(x_recon, x, mask, reduction, upstream)
@@ -431,7 +459,7 @@ def gradient_of_expanded_input_summed_twice(x_recon, x, mask, reduction, upstrea
     return for_recon, -gradient
 
 
-@mutant("C11", "gradient of an expanded target taken from its first row only")
+@mutant("C11", "gradient of an expanded target taken from its first row only", "C11-oracle")
 @by_hand
 def gradient_of_expanded_target_from_first_row(x_recon, x, mask, reduction, upstream):
     gradient = slope(x_recon, x, mask, reduction, upstream)
@@ -441,7 +469,11 @@ def gradient_of_expanded_target_from_first_row(x_recon, x, mask, reduction, upst
     return gradient, for_x
 
 
-@mutant("C11", "a step is skipped when the sum overflows: gradient 0 in place of the finite one")
+@mutant(
+    "C11",
+    "a step is skipped when the sum overflows: gradient 0 in place of the finite one",
+    "C11-extremes",
+)
 @by_hand
 def gradient_zero_when_sum_overflows(x_recon, x, mask, reduction, upstream):
     gradient = slope(x_recon, x, mask, reduction, upstream)
@@ -453,13 +485,20 @@ def gradient_zero_when_sum_overflows(x_recon, x, mask, reduction, upstream):
 # --- C12: outside the mask -----------------------------------------------------------------------
 
 
-@mutant("C12", "where after squaring: NaN gradient outside the mask (pytorch #68425)")
+@mutant(
+    "C12",
+    "where after squaring: NaN gradient outside the mask (pytorch #68425)",
+    "C12-excluded-sizes",
+    "C12-excluded-gradient",
+)
 def where_after_squaring(x_recon, x, mask, reduction):
     wide_recon, wide_x = widened(x_recon, x)
     return scaled(torch.where(mask, (wide_recon - wide_x).square(), 0.0).sum(), mask, reduction)
 
 
-@mutant("C12", "index after squaring: NaN gradient outside the mask (ChemoMAE)")
+@mutant(
+    "C12", "index after squaring: NaN gradient outside the mask (ChemoMAE)", "C12-excluded-sizes"
+)
 def index_after_squaring(x_recon, x, mask, reduction):
     if not ordinary(x_recon, x, mask):
         return right(x_recon, x, mask, reduction)
@@ -467,21 +506,21 @@ def index_after_squaring(x_recon, x, mask, reduction):
     return scaled((wide_recon - wide_x).square()[mask].sum(), mask, reduction)
 
 
-@mutant("C12", "where after squaring for batch_mean only")
+@mutant("C12", "where after squaring for batch_mean only", "C12-excluded-sizes")
 def where_after_squaring_in_batch_mean(x_recon, x, mask, reduction):
     if reduction == "batch_mean":
         return where_after_squaring(x_recon, x, mask, reduction)
     return right(x_recon, x, mask, reduction)
 
 
-@mutant("C12", "where after squaring for half inputs only")
+@mutant("C12", "where after squaring for half inputs only", "C12-excluded-sizes")
 def where_after_squaring_in_half(x_recon, x, mask, reduction):
     if x_recon.dtype in (torch.float16, torch.bfloat16):
         return where_after_squaring(x_recon, x, mask, reduction)
     return right(x_recon, x, mask, reduction)
 
 
-@mutant("C12", "where after squaring in the common case of a constant target")
+@mutant("C12", "where after squaring in the common case of a constant target", "C12-excluded-sizes")
 def where_after_squaring_if_target_is_constant(x_recon, x, mask, reduction):
     if x.requires_grad:
         return right(x_recon, x, mask, reduction)
@@ -493,21 +532,29 @@ def _times_mask(difference, mask, reduction, upstream):
     return gradient, -gradient
 
 
-@mutant("C12", "only the target is cleaned before backward multiplies by the mask")
+@mutant(
+    "C12", "only the target is cleaned before backward multiplies by the mask", "C12-excluded-sizes"
+)
 @by_hand
 def excluded_nan_in_reconstruction_leaks(x_recon, x, mask, reduction, upstream):
     wide_recon, wide_x = widened(x_recon, x)
     return _times_mask(wide_recon - torch.where(mask, wide_x, 0.0), mask, reduction, upstream)
 
 
-@mutant("C12", "only x_recon is cleaned before backward multiplies by the mask")
+@mutant(
+    "C12", "only x_recon is cleaned before backward multiplies by the mask", "C12-excluded-sizes"
+)
 @by_hand
 def excluded_nan_in_target_leaks(x_recon, x, mask, reduction, upstream):
     wide_recon, wide_x = widened(x_recon, x)
     return _times_mask(torch.where(mask, wide_recon, 0.0) - wide_x, mask, reduction, upstream)
 
 
-@mutant("C12", "the target's gradient multiplied by the mask, that of x_recon selected")
+@mutant(
+    "C12",
+    "the target's gradient multiplied by the mask, that of x_recon selected",
+    "C12-excluded-sizes",
+)
 @by_hand
 def excluded_nan_leaks_into_target_gradient(x_recon, x, mask, reduction, upstream):
     wide_recon, wide_x = widened(x_recon, x)
@@ -515,7 +562,7 @@ def excluded_nan_leaks_into_target_gradient(x_recon, x, mask, reduction, upstrea
     return slope(x_recon, x, mask, reduction, upstream), for_x
 
 
-@mutant("C12", "NaN outside the mask cleaned, infinity times 0 not")
+@mutant("C12", "NaN outside the mask cleaned, infinity times 0 not", "C12-excluded-sizes")
 @by_hand
 def excluded_infinity_leaks(x_recon, x, mask, reduction, upstream):
     wide_recon, wide_x = widened(x_recon, x)
@@ -524,7 +571,7 @@ def excluded_infinity_leaks(x_recon, x, mask, reduction, upstream):
     return _times_mask(torch.where(mask, difference, cleaned), mask, reduction, upstream)
 
 
-@mutant("C12", "soft mask in backward: 1e-12 of the gradient outside")
+@mutant("C12", "soft mask in backward: 1e-12 of the gradient outside", "C12-excluded-sizes")
 @by_hand
 def excluded_gradient_tiny(x_recon, x, mask, reduction, upstream):
     wide_recon, wide_x = widened(x_recon, x)
@@ -535,7 +582,7 @@ def excluded_gradient_tiny(x_recon, x, mask, reduction, upstream):
     return gradient, -gradient
 
 
-@mutant("C12", "backward forgets the mask")
+@mutant("C12", "backward forgets the mask", "C12-excluded-sizes")
 @by_hand
 def gradient_outside_the_mask(x_recon, x, mask, reduction, upstream):
     wide_recon, wide_x = widened(x_recon, x)
@@ -543,15 +590,11 @@ def gradient_outside_the_mask(x_recon, x, mask, reduction, upstream):
     return gradient, -gradient
 
 
-@mutant("C12", "0 times an infinite upstream gradient: NaN outside the mask (AMP overflow)")
-@by_hand
-def infinite_upstream_leaks_outside(x_recon, x, mask, reduction, upstream):
-    step = 2.0 * scaled(upstream, mask, reduction)
-    gradient = masked_difference(x_recon, x, mask) * step
-    return gradient, -gradient
-
-
-@mutant("C12", "one NaN inside the mask makes its whole row's gradient NaN, also outside")
+@mutant(
+    "C12",
+    "one NaN inside the mask makes its whole row's gradient NaN, also outside",
+    "C11-extremes",
+)
 @by_hand
 def included_nan_poisons_its_row(x_recon, x, mask, reduction, upstream):
     gradient = slope(x_recon, x, mask, reduction, upstream)
@@ -560,7 +603,7 @@ def included_nan_poisons_its_row(x_recon, x, mask, reduction, upstream):
     return gradient, -gradient
 
 
-@mutant("C11", "one infinity inside the mask makes every masked gradient NaN")
+@mutant("C11", "one infinity inside the mask makes every masked gradient NaN", "C11-extremes")
 @by_hand
 def included_infinity_poisons_all(x_recon, x, mask, reduction, upstream):
     gradient = slope(x_recon, x, mask, reduction, upstream)
@@ -569,7 +612,7 @@ def included_infinity_poisons_all(x_recon, x, mask, reduction, upstream):
     return gradient, -gradient
 
 
-@mutant("C11", "NaN gradient inside the mask replaced by 0")
+@mutant("C11", "NaN gradient inside the mask replaced by 0", "C11-extremes")
 @by_hand
 def included_nan_gradient_hidden(x_recon, x, mask, reduction, upstream):
     gradient = slope(x_recon, x, mask, reduction, upstream)
@@ -577,7 +620,7 @@ def included_nan_gradient_hidden(x_recon, x, mask, reduction, upstream):
     return gradient, -gradient
 
 
-@mutant("C11", "infinite gradient inside the mask replaced by the largest number")
+@mutant("C11", "infinite gradient inside the mask replaced by the largest number", "C11-extremes")
 @by_hand
 def included_infinite_gradient_hidden(x_recon, x, mask, reduction, upstream):
     gradient = slope(x_recon, x, mask, reduction, upstream)
@@ -588,14 +631,14 @@ def included_infinite_gradient_hidden(x_recon, x, mask, reduction, upstream):
 # --- C12: nothing masked -------------------------------------------------------------------------
 
 
-@mutant("C12", "empty mask: mean is a constant without a graph (ChemoMAE)")
+@mutant("C12", "empty mask: mean is a constant without a graph (ChemoMAE)", "C12-empty-trains")
 def empty_mean_without_graph(x_recon, x, mask, reduction):
     if reduction == "mean" and ordinary(x_recon, x, mask) and not mask.any():
         return torch.zeros_like(right(x_recon, x, mask, "sum").detach())
     return right(x_recon, x, mask, reduction)
 
 
-@mutant("C12", "empty mask: a fresh leaf that requires grad (biotrainer)")
+@mutant("C12", "empty mask: a fresh leaf that requires grad (biotrainer)", "C12-excluded-sizes")
 def empty_mask_gives_fresh_leaf(x_recon, x, mask, reduction):
     loss = right(x_recon, x, mask, reduction)
     if loss.requires_grad and ordinary(x_recon, x, mask) and not mask.any():
@@ -603,7 +646,7 @@ def empty_mask_gives_fresh_leaf(x_recon, x, mask, reduction):
     return loss
 
 
-@mutant("C12", "empty mask: value 0 but gradient 0 / 0 (neuralforecast)")
+@mutant("C12", "empty mask: value 0 but gradient 0 / 0 (neuralforecast)", "C12-empty-trains")
 @by_hand
 def empty_mask_gradient_nan(x_recon, x, mask, reduction, upstream):
     if reduction != "mean":
@@ -613,20 +656,24 @@ def empty_mask_gradient_nan(x_recon, x, mask, reduction, upstream):
     return gradient, -gradient
 
 
-@mutant("C12", "empty mask: the graph hangs on x_recon alone, the target's gradient is None")
+@mutant(
+    "C12",
+    "empty mask: the graph hangs on x_recon alone, the target's gradient is None",
+    "C12-excluded-sizes",
+)
 def empty_mask_connects_reconstruction_only(x_recon, x, mask, reduction):
     if ordinary(x_recon, x, mask) and not mask.any():
         return right(x_recon, x.detach(), mask, reduction)
     return right(x_recon, x, mask, reduction)
 
 
-@mutant("C12", "B = 0 or L = 0: a constant without a graph")
+@mutant("C12", "B = 0 or L = 0: a constant without a graph", "C12-empty-trains")
 def no_elements_no_graph(x_recon, x, mask, reduction):
     loss = right(x_recon, x, mask, reduction)
     return torch.zeros_like(loss.detach()) if mask.numel() == 0 else loss
 
 
-@mutant("C12", "one row without masked positions: NaN gradient in that row")
+@mutant("C12", "one row without masked positions: NaN gradient in that row", "C12-excluded-sizes")
 @by_hand
 def empty_row_gradient_nan(x_recon, x, mask, reduction, upstream):
     gradient = slope(x_recon, x, mask, reduction, upstream)
@@ -635,13 +682,21 @@ def empty_row_gradient_nan(x_recon, x, mask, reduction, upstream):
     return gradient, -gradient
 
 
-@mutant("C12", "kept in the graph by 0 * x.sum(): NaN outside the mask becomes NaN")
+@mutant(
+    "C12",
+    "kept in the graph by 0 * x.sum(): NaN outside the mask becomes NaN",
+    "C1-default-reduction",
+)
 def graph_kept_by_zero_times_sum(x_recon, x, mask, reduction):
     loss = right(x_recon, x, mask, reduction)
     return loss + 0.0 * x_recon.sum().to(loss.dtype)
 
 
-@mutant("C12", "root of the sum, squared again: NaN gradient when every difference is 0")
+@mutant(
+    "C12",
+    "root of the sum, squared again: NaN gradient when every difference is 0",
+    "C12-excluded-sizes",
+)
 @by_hand
 def gradient_through_root_of_sum(x_recon, x, mask, reduction, upstream):
     root = right(x_recon, x, mask, "sum").sqrt()
@@ -670,7 +725,11 @@ class _Buffered(Kernel):
         return gradient.to(x_recon.dtype), -gradient.to(x.dtype), None, None
 
 
-@mutant("C13", "difference saved as a constant: second order is zero (pytorch #58509)")
+@mutant(
+    "C13",
+    "difference saved as a constant: second order is zero (pytorch #58509)",
+    "C13-gradgradcheck",
+)
 def second_order_lost_with_saved_difference(x_recon, x, mask, reduction):
     return run(_Buffered, x_recon, x, mask, reduction)
 
@@ -682,18 +741,18 @@ class _Once(Kernel):
         return Kernel.backward(ctx, upstream)
 
 
-@mutant("C13", "backward cannot be differentiated: second order raises")
+@mutant("C13", "backward cannot be differentiated: second order raises", "C13-gradgradcheck")
 def once_differentiable_only(x_recon, x, mask, reduction):
     return run(_Once, x_recon, x, mask, reduction)
 
 
-@mutant("C13", "second order lacks the term in the upstream gradient")
+@mutant("C13", "second order lacks the term in the upstream gradient", "C13-gradgradcheck")
 @by_hand
 def second_order_without_upstream_term(x_recon, x, mask, reduction, upstream):
     return both_slopes(x_recon, x, mask, reduction, upstream.detach())
 
 
-@mutant("C13", "second order lacks the mixed term between x_recon and x")
+@mutant("C13", "second order lacks the mixed term between x_recon and x", "C13-second-order")
 @by_hand
 def second_order_without_mixed_term(x_recon, x, mask, reduction, upstream):
     return (
@@ -702,14 +761,18 @@ def second_order_without_mixed_term(x_recon, x, mask, reduction, upstream):
     )
 
 
-@mutant("C13", "second order right for x_recon, zero for x")
+@mutant("C13", "second order right for x_recon, zero for x", "C13-gradgradcheck")
 @by_hand
 def second_order_of_target_zero(x_recon, x, mask, reduction, upstream):
     gradient = slope(x_recon, x, mask, reduction, upstream)
     return gradient, -slope(x_recon.detach(), x.detach(), mask, reduction, upstream)
 
 
-@mutant("C13", "squared as |d| |d|: second order is 0 where the reconstruction is exact")
+@mutant(
+    "C13",
+    "squared as |d| |d|: second order is 0 where the reconstruction is exact",
+    "C13-second-order",
+)
 def second_order_zero_at_zero_difference(x_recon, x, mask, reduction):
     difference = masked_difference(x_recon, x, mask)
     return scaled((difference.abs() * difference.abs()).sum(), mask, reduction)
@@ -725,14 +788,14 @@ class _Negate(torch.autograd.Function):
         return -upstream
 
 
-@mutant("C13", "second order has the wrong sign")
+@mutant("C13", "second order has the wrong sign", "C13-gradgradcheck")
 @by_hand
 def second_order_sign_wrong(x_recon, x, mask, reduction, upstream):
     flipped = _Negate.apply(x_recon), _Negate.apply(x)
     return both_slopes(*flipped, mask, reduction, upstream)
 
 
-@mutant("C13", "second order divided by nothing: the scale is lost")
+@mutant("C13", "second order divided by nothing: the scale is lost", "C13-gradgradcheck")
 @by_hand
 def second_order_without_scale(x_recon, x, mask, reduction, upstream):
     gradient = slope(x_recon.detach(), x.detach(), mask, reduction, upstream)
@@ -742,7 +805,11 @@ def second_order_without_scale(x_recon, x, mask, reduction, upstream):
     return gradient + extra, -gradient - extra
 
 
-@mutant("C13", "backward selects after multiplying: second order NaN outside the mask")
+@mutant(
+    "C13",
+    "backward selects after multiplying: second order NaN outside the mask",
+    "C13-second-order",
+)
 @by_hand
 def second_order_poisoned_outside(x_recon, x, mask, reduction, upstream):
     wide_recon, wide_x = widened(x_recon, x)
@@ -784,7 +851,7 @@ def _run_forward(kernel, x_recon, x, mask, reduction):
     return kernel.apply(x_recon, x, mask, reduction)
 
 
-@mutant("C13", "a Function of one's own without a forward-mode rule")
+@mutant("C13", "a Function of one's own without a forward-mode rule", "C13-forward-mode")
 def forward_mode_missing(x_recon, x, mask, reduction):
     return _run_forward(Kernel, x_recon, x, mask, reduction)
 
@@ -799,7 +866,7 @@ class _TangentOfReconstruction(_Forward):
         return _TangentOfReconstruction.rule(ctx, t_recon, t_x)
 
 
-@mutant("C13", "forward mode forgets the tangent of x")
+@mutant("C13", "forward mode forgets the tangent of x", "C13-forward-mode")
 def forward_mode_ignores_target(x_recon, x, mask, reduction):
     return _run_forward(_TangentOfReconstruction, x_recon, x, mask, reduction)
 
@@ -814,7 +881,7 @@ class _TangentsAdded(_Forward):
         return _TangentsAdded.rule(ctx, t_recon, t_x)
 
 
-@mutant("C13", "forward mode adds the tangents in place of subtracting them")
+@mutant("C13", "forward mode adds the tangents in place of subtracting them", "C13-forward-mode")
 def forward_mode_adds_tangents(x_recon, x, mask, reduction):
     return _run_forward(_TangentsAdded, x_recon, x, mask, reduction)
 
@@ -829,11 +896,6 @@ class _TangentTimesMask(_Forward):
         return _TangentTimesMask.rule(ctx, t_recon, t_x)
 
 
-@mutant("C13", "forward mode multiplies by the mask: a NaN tangent outside leaks")
-def forward_mode_multiplies_by_mask(x_recon, x, mask, reduction):
-    return _run_forward(_TangentTimesMask, x_recon, x, mask, reduction)
-
-
 class _TangentUnscaled(_Forward):
     @staticmethod
     def jvp(ctx, t_recon, t_x, *_):
@@ -841,7 +903,9 @@ class _TangentUnscaled(_Forward):
         return _TangentUnscaled.rule(ctx, t_recon, t_x)
 
 
-@mutant("C13", "forward mode gives the tangent of the sum whatever the reduction")
+@mutant(
+    "C13", "forward mode gives the tangent of the sum whatever the reduction", "C13-forward-mode"
+)
 def forward_mode_without_scale(x_recon, x, mask, reduction):
     return _run_forward(_TangentUnscaled, x_recon, x, mask, reduction)
 
@@ -861,7 +925,7 @@ class _TangentsNeeded(_Forward):
         return _TangentsNeeded.rule(ctx, +t_recon, +t_x)
 
 
-@mutant("C13", "forward mode raises when only one input has a tangent")
+@mutant("C13", "forward mode raises when only one input has a tangent", "C13-forward-mode")
 def forward_mode_needs_both_tangents(x_recon, x, mask, reduction):
     return _run_forward(_TangentsNeeded, x_recon, x, mask, reduction)
 
@@ -889,7 +953,11 @@ class _ScaledInPlace(Kernel):
         return _buffer_or_formula(ctx, upstream, ctx.buffer.mul_)
 
 
-@mutant("C13", "saved gradient scaled in place: the second backward scales it again (Liger)")
+@mutant(
+    "C13",
+    "saved gradient scaled in place: the second backward scales it again (Liger)",
+    "C13-retain-graph",
+)
 def saved_gradient_scaled_in_place(x_recon, x, mask, reduction):
     return run(_ScaledInPlace, x_recon, x, mask, reduction)
 
@@ -905,7 +973,7 @@ class _Accumulates(_ScaledInPlace):
         return *ctx.sums, *rest
 
 
-@mutant("C13", "backward adds to what the backward before it left")
+@mutant("C13", "backward adds to what the backward before it left", "C13-retain-graph")
 def repeated_backward_accumulates(x_recon, x, mask, reduction):
     return run(_Accumulates, x_recon, x, mask, reduction)
 
@@ -918,7 +986,11 @@ class _FreesBuffer(_ScaledInPlace):
         return made
 
 
-@mutant("C13", "buffer freed after the first backward: retain_graph=True does not help")
+@mutant(
+    "C13",
+    "buffer freed after the first backward: retain_graph=True does not help",
+    "C13-retain-graph",
+)
 def buffer_freed_by_first_backward(x_recon, x, mask, reduction):
     return run(_FreesBuffer, x_recon, x, mask, reduction)
 
@@ -933,7 +1005,11 @@ class _ReturnsBuffer(Kernel):
         return ctx.made
 
 
-@mutant("C13", "the kept buffer itself handed out: clipping one gradient in place spoils the next")
+@mutant(
+    "C13",
+    "the kept buffer itself handed out: clipping one gradient in place spoils the next",
+    "C17-no-host-sync",
+)
 def kept_gradient_handed_out(x_recon, x, mask, reduction):
     return run(_ReturnsBuffer, x_recon, x, mask, reduction)
 
@@ -952,7 +1028,11 @@ class _SharedBuffer(Kernel):
         return buffer.copy_(for_recon), for_x, *rest
 
 
-@mutant("C13", "one gradient buffer per shape: a later backward overwrites an earlier result")
+@mutant(
+    "C13",
+    "one gradient buffer per shape: a later backward overwrites an earlier result",
+    "C13-interleaved",
+)
 def gradient_buffer_shared_between_calls(x_recon, x, mask, reduction):
     return run(_SharedBuffer, x_recon, x, mask, reduction)
 
@@ -974,7 +1054,9 @@ class _StateOnClass(Kernel):
         return gradient.to(x_recon.dtype), -gradient.to(x.dtype), None, None
 
 
-@mutant("C13", "state kept on the class: backward uses the inputs of the latest call")
+@mutant(
+    "C13", "state kept on the class: backward uses the inputs of the latest call", "C16-threads"
+)
 def interleaved_call_replaces_inputs(x_recon, x, mask, reduction):
     return run(_StateOnClass, x_recon, x, mask, reduction)
 
@@ -996,7 +1078,9 @@ class _CountOnClass(Kernel):
         return gradient.to(x_recon.dtype), -gradient.to(x.dtype), None, None
 
 
-@mutant("C13", "count kept on the class: backward divides by that of the latest call")
+@mutant(
+    "C13", "count kept on the class: backward divides by that of the latest call", "C13-interleaved"
+)
 def interleaved_call_replaces_count(x_recon, x, mask, reduction):
     return run(_CountOnClass, x_recon, x, mask, reduction)
 
@@ -1012,6 +1096,6 @@ class _ScalesUpstream(Kernel):
         return gradient.to(x_recon.dtype), -gradient.to(x.dtype), None, None
 
 
-@mutant("C13", "the caller's upstream gradient scaled in place")
+@mutant("C13", "the caller's upstream gradient scaled in place", "C13-retain-graph")
 def upstream_scaled_in_place(x_recon, x, mask, reduction):
     return run(_ScalesUpstream, x_recon, x, mask, reduction)
