@@ -68,43 +68,41 @@ def restored() -> Iterator[None]:
         random.getstate(),
         torch.get_rng_state(),
     )
-    before = snapshot()
-    environment, errors = dict(os.environ), np.geterr()
-    grad, dtype, threads = (
-        torch.is_grad_enabled(),
-        torch.get_default_dtype(),
-        torch.get_num_threads(),
-    )
-    deterministic = torch.are_deterministic_algorithms_enabled()
-    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    before, environment = snapshot(), dict(os.environ)
+    undo: dict[str, Callable[[], Any]] = {
+        "default dtype": lambda: torch.set_default_dtype(before["default dtype"]),
+        "default device": lambda: torch.set_default_device(before["default device"]),
+        "grad mode": lambda: torch.set_grad_enabled(before["grad mode"]),
+        "number of threads": lambda: torch.set_num_threads(before["number of threads"]),
+        "deterministic algorithms": lambda: torch.use_deterministic_algorithms(
+            before["deterministic algorithms"], warn_only=before["deterministic warn-only"]
+        ),
+        "anomaly mode": lambda: torch.set_anomaly_enabled(before["anomaly mode"]),
+        "CPU autocast": lambda: torch.set_autocast_enabled("cpu", before["CPU autocast"]),
+        "CPU autocast dtype": lambda: torch.set_autocast_dtype("cpu", before["CPU autocast dtype"]),
+        "float32 matmul precision": lambda: torch.set_float32_matmul_precision(
+            before["float32 matmul precision"]
+        ),
+        "flush of subnormals": lambda: torch.set_flush_denormal(before["flush of subnormals"]),
+        "torch random state": lambda: torch.set_rng_state(torch_state),
+        "random state of Python": lambda: random.setstate(python_state),
+        "random state of NumPy": lambda: np.random.set_state(numpy_state),
+        "NumPy error handling": lambda: np.seterr(**before["NumPy error handling"]),
+        "current directory": lambda: os.chdir(before["current directory"]),
+        "environment": lambda: (os.environ.clear(), os.environ.update(environment)),
+        "recursion limit": lambda: sys.setrecursionlimit(before["recursion limit"]),
+    }
+    undo["deterministic warn-only"] = undo["deterministic algorithms"]
     try:
         yield
     finally:
-        torch.set_grad_enabled(grad)
-        torch.set_default_dtype(dtype)
-        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
-        if torch.get_num_threads() != threads:
-            torch.set_num_threads(threads)
-        torch.set_anomaly_enabled(before["anomaly mode"])
-        torch.set_autocast_enabled("cpu", before["CPU autocast"])
-        torch.set_autocast_dtype("cpu", before["CPU autocast dtype"])
-        torch.set_float32_matmul_precision(before["float32 matmul precision"])
-        torch.set_flush_denormal(before["flush of subnormals"])
-        if str(torch.get_default_device()) != before["default device"]:
-            torch.set_default_device(before["default device"])
         sys.stdout, sys.stderr = streams
         warnings.filters[:] = filters  # type: ignore[index]  # a list, whatever typeshed says
         warnings.showwarning = shown
-        np.random.set_state(numpy_state)
-        random.setstate(python_state)
-        torch.set_rng_state(torch_state)
-        np.seterr(**errors)
-        sys.setrecursionlimit(before["recursion limit"])
-        if os.getcwd() != before["current directory"]:
-            os.chdir(before["current directory"])
-        if dict(os.environ) != environment:
-            os.environ.clear()
-            os.environ.update(environment)
+        # Only what changed: some setters import half of torch before they set anything.
+        for name, new in snapshot().items():
+            if new != before[name] and name in undo:
+                undo[name]()
 
 
 @contextmanager

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from .engine import conduct, effort, explain, validate
-from .registry import PROPERTIES
+from .engine import PROPERTIES, conduct, effort, explain, validate
 from .subject import Subject
 
 

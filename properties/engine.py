@@ -14,12 +14,16 @@ from typing import Literal
 import hypothesis
 from hypothesis import HealthCheck, Phase, Verbosity
 
-from . import ambient
+from . import ambient, arguments, execution, gradient, manners, value
 from .cases import Case
+from .effort import PROFILES, Effort
 from .probe import Probe
-from .registry import PROFILES, PROPERTIES, Effort, Property
+from .registry import PROPERTIES, Property
 from .subject import Subject
 from .violation import Violation
+
+# Importing a family registers its properties, here in the order of the clauses.
+FAMILIES = (arguments, value, gradient, manners, execution)
 
 State = Literal["pass", "FAIL", "xfail", "XPASS", "error", "not claimed"]
 
@@ -118,7 +122,7 @@ def _draw(prop: Property, probe: Probe, spend: Effort, number: int, examples: li
 
     assert prop.cases is not None
     settings = hypothesis.settings(
-        max_examples=max(2, round(spend.examples * prop.weight)),
+        max_examples=spend.drawn(prop.weight, alone=prop.grid is None),
         database=None,
         deadline=None,
         derandomize=False,

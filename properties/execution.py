@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from . import oracle
 from .cases import Case, Constant, Inputs, Lattice, Mask, Operand
+from .effort import Effort
 from .probe import Probe
 from .registry import prop
 from .strategies import CALLS, EMPTY_SHAPES, GRADS, small_grid
@@ -39,7 +40,11 @@ def _right_kind(probe: Probe, got: Tensor, inputs: Inputs) -> None:
     catches="`.item()`, `if mask.any()`, boolean indexing: whatever asks for data",
     needs=("data_independent",),
     grid=lambda effort: small_grid(
-        effort, shapes=((2, 3), (0, 3), (3, 0), (1, 1)), patterns=("bernoulli",), grads=((), *GRADS)
+        effort,
+        share=6,
+        shapes=((2, 3), (0, 3), (3, 0), (1, 1)),
+        patterns=("bernoulli",),
+        grads=((), *GRADS),
     ),
 )
 def meta(probe: Probe, case: Case) -> None:
@@ -87,8 +92,22 @@ class _ReadsBack(TorchDispatchMode):
     """Records operators that bring data to the host, or whose output's shape depends on data."""
 
     NAMES = frozenset(
-        "_local_scalar_dense item is_nonzero equal nonzero nonzero_static masked_select unique "
-        "unique_consecutive _unique2 unique_dim allclose bincount repeat_interleave".split()
+        [
+            "_local_scalar_dense",
+            "item",
+            "is_nonzero",
+            "equal",
+            "nonzero",
+            "nonzero_static",
+            "masked_select",
+            "unique",
+            "unique_consecutive",
+            "_unique2",
+            "unique_dim",
+            "allclose",
+            "bincount",
+            "repeat_interleave",
+        ]
     )
 
     def __init__(self) -> None:
@@ -139,15 +158,20 @@ def no_host_sync(probe: Probe, case: Case) -> None:
 
 
 class _Counting:
-    """A compiler backend that counts the graphs it is given and hands them to aot_eager."""
+    """A compiler backend that counts the graphs it is given and hands them to aot_eager.
 
-    def __init__(self) -> None:
-        self.graphs = 0
+    In a thin profile the captured graph is run as it is: AOT autograd takes seconds to import.
+    """
+
+    def __init__(self, thin: bool) -> None:
+        self.graphs, self.thin = 0, thin
 
     def __call__(self, graph: Any, example_inputs: Any) -> Any:
+        self.graphs += 1
+        if self.thin:
+            return graph.forward
         from torch._dynamo.backends.debugging import aot_eager
 
-        self.graphs += 1
         return aot_eager(graph, example_inputs)
 
 
@@ -174,16 +198,17 @@ def _compiled_roundoffs(probe: Probe, inputs: Inputs) -> float:
     rationale="Training steps are compiled; a graph break or a compilation per batch undoes it.",
     catches="prints, data-dependent branches, loops over rows, constants baked from the first mask",
     needs=("compile",),
+    scaled=True,
     grid=lambda effort: (
         Case(f, r, (4, 6), Operand(p[0], Lattice(1)), Operand(p[1], Lattice(2)), grads=g)
-        for (f, r), p, g in (_COMPILED[:2] if effort.thin > 1 else _COMPILED)
+        for (f, r), p, g in (_COMPILED[1:2] if effort.thin > 1 else _COMPILED)
     ),
 )
-def compiles(probe: Probe, case: Case) -> None:
+def compiles(probe: Probe, case: Case, effort: Effort) -> None:
     if not probe.claims.gradients:
         case = case.but(grads=())
     torch.compiler.reset()
-    counter = _Counting()
+    counter = _Counting(effort.thin > 1)
     loss_of = _compiled(probe, case, counter, dynamic=True)
     try:
         for number, (shape, pattern) in enumerate(

@@ -22,8 +22,9 @@ from .cases import (
     Mask,
     Operand,
 )
+from .effort import Effort
 from .probe import Probe, same_bits
-from .registry import Effort, prop
+from .registry import prop
 from .strategies import (
     CALLS,
     EMPTY_SHAPES,
@@ -50,6 +51,7 @@ UPSTREAMS = (1.0, -2.5, 3.0, 0.0, 2.0**-6)
     cases=cases(grads=GRADS, upstreams=UPSTREAMS, layouts=LAYOUTS),
     grid=lambda effort: small_grid(
         effort,
+        share=2,
         shapes=((1, 1), (1, 2), (2, 1), (2, 3), (5, 1), (3, 7)),
         grads=GRADS,
         patterns=("full", "empty", "bernoulli", "one_row", "one"),
@@ -160,6 +162,13 @@ def _dtypes(case: Case) -> tuple[str, str]:
     catches="writing into .grad; gradients only for leaves; inputs told apart by identity",
     needs=GRADIENTS,
     cases=cases(tier="lattice", grads=(("x_recon", "x"),), empty=False),
+    grid=lambda effort: small_grid(
+        effort,
+        shapes=((1, 2), (2, 3)),
+        patterns=("full", "bernoulli"),
+        pairs=(("float32", "float32"),),
+        grads=(("x_recon", "x"),),
+    ),
     weight=0.5,
 )
 def accumulation(probe: Probe, case: Case) -> None:
@@ -242,6 +251,7 @@ def _numerically(probe: Probe, case: Case, check: object, **settings: bool) -> N
     cases=cases(tier="lattice", empty=False, layouts=DENSE_LAYOUTS, grads=GRADS),
     grid=lambda effort: small_grid(
         effort,
+        share=4,
         shapes=((1, 2), (2, 3), (1, 5)),
         patterns=("bernoulli", "one", "all_but_one", "empty"),
         pairs=(*SAME_PAIRS, ("float16", "float32")),
@@ -362,7 +372,8 @@ def gradgradcheck(probe: Probe, case: Case) -> None:
 )
 def second_order(probe: Probe, case: Case) -> None:
     """With gradients g_i and directions v_i, d(Σ g_i·v_i) is 2·mask·scale·u·(v_r − v_x) for x_recon,
-    its negation for x, and Σ 2d·mask·scale·(v_r − v_x) for the upstream u."""
+    its negation for x, and Σ 2d·mask·scale·(v_r − v_x) for the upstream u.
+    """
     loss, inputs = probe.loss(case)
     wrt = [getattr(inputs, name) for name in case.grads]
     u = torch.full_like(loss, 3.0).requires_grad_()

@@ -79,7 +79,8 @@ def exact(inputs: Inputs) -> Exact:
 
 def sum_of_squares(a: NDArray[np.float64], b: NDArray[np.float64]) -> Fraction:
     """Exact Σ (a − b)²: in 64-bit integers where all values are small multiples of 1/64, else in
-    Python's, equal pairs counted first so that large palettes stay cheap."""
+    Python's, equal pairs counted first so that large palettes stay cheap.
+    """
     if a.size == 0:
         return Fraction(0)
     with np.errstate(over="ignore"):
@@ -123,7 +124,8 @@ def as_array(tensor: Tensor) -> NDArray[np.float64]:
 
 def value_bound(answer: Exact, reduction: str, dtype: torch.dtype, roundoffs: float) -> Fraction:
     """C6: `roundoffs` unit roundoffs of the result, and one smallest subnormal for each square and
-    for the division, all of which may underflow."""
+    for the division, all of which may underflow.
+    """
     assert isinstance(answer.total, Fraction)
     fmt = format_of(dtype)
     relative = Fraction(roundoffs) * fmt.roundoff * abs(answer.total) / answer.divisor(reduction)

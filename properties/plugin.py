@@ -1,29 +1,34 @@
 """The pytest plugin behind the command: collects properties, runs them, draws the table.
 
 It is passed with -p, so that workers of pytest-xdist load it too. pytest selects, times out,
-distributes and reports; what is here is what pytest cannot know.
+distributes and reports; what is here is what pytest cannot know. The process that only distributes
+never imports torch.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import tempfile
+import threading
 import time
 from collections.abc import Iterable
+from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-import torch
 
-from .engine import SuiteError, conduct, explain
+from .effort import PROFILES
 from .preflight import faults
-from .registry import PROFILES, PROPERTIES
 from .report import BAD_STATES, Cell, Table
-from .subject import Subject, load_subject
+
+if TYPE_CHECKING:
+    from .subject import Subject
 
 SUITE = Path(__file__).parent / "suite" / "pytest.ini"
 _TABLE = pytest.StashKey[Table]()
+_ANSWER = pytest.StashKey[Path]()
 _loaded: dict[str, Subject] = {}
 
 
@@ -39,21 +44,47 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     settings = {
-        "torch": torch.__version__,
+        "torch": metadata.version("torch"),
         "device": config.getoption("--wavemae-device"),
         "profile": config.getoption("--wavemae-profile"),
         "seed": config.getoption("--wavemae-seed"),
     }
-    table = config.stash[_TABLE] = Table(config.getoption("--wavemae-target"), settings)
+    config.stash[_TABLE] = Table(config.getoption("--wavemae-target"), settings)
     worker = getattr(config, "workerinput", None)
-    table.unusable = faults(table.targets) if worker is None else worker["wavemae_unusable"]
-    if worker is not None:  # or each worker would start a thread for every core
+    if worker is not None:
+        import torch
+
+        config.stash[_ANSWER] = Path(worker["wavemae_answer"])
+        # Or each worker would start a thread for every core.
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // worker["workercount"]))
+        return
+    # Asked while the workers start; they wait for the answer when they collect.
+    folder = tempfile.TemporaryDirectory()
+    config.add_cleanup(folder.cleanup)
+    answer = config.stash[_ANSWER] = Path(folder.name) / "faults.json"
+    asking = threading.Thread(target=_ask, args=(config.stash[_TABLE].targets, answer), daemon=True)
+    asking.start()
+    config.add_cleanup(asking.join)
+
+
+def _ask(targets: list[str], answer: Path) -> None:
+    draft = answer.with_suffix(".draft")
+    draft.write_text(json.dumps(faults(targets)))
+    draft.rename(answer)
+
+
+def _unusable(config: pytest.Config) -> dict[str, str]:
+    """Targets that cannot be used, and why; waits until that is known."""
+    answer = config.stash[_ANSWER]
+    while not answer.exists():
+        time.sleep(0.02)
+    found: dict[str, str] = json.loads(answer.read_text())
+    return found
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    node.workerinput["wavemae_unusable"] = node.config.stash[_TABLE].unusable
+    node.workerinput["wavemae_answer"] = str(node.config.stash[_ANSWER])
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
@@ -64,9 +95,9 @@ class SuiteFile(pytest.File):
     """All targets that can be used."""
 
     def collect(self) -> Iterable[pytest.Collector]:
-        table = self.config.stash[_TABLE]
-        for target in table.targets:
-            if target not in table.unusable:
+        unusable = _unusable(self.config)
+        for target in self.config.stash[_TABLE].targets:
+            if target not in unusable:
                 yield Target.from_parent(self, name=target)
 
 
@@ -74,6 +105,8 @@ class Target(pytest.Collector):
     """All properties, for one target."""
 
     def collect(self) -> Iterable[pytest.Item]:
+        from .engine import PROPERTIES
+
         for identifier in sorted(PROPERTIES, key=lambda i: -PROPERTIES[i].cost):
             yield PropertyItem.from_parent(self, name=identifier)
 
@@ -86,6 +119,9 @@ class PropertyItem(pytest.Item):
     """One property of one target."""
 
     def runtest(self) -> None:
+        from .engine import SuiteError, conduct, explain
+        from .subject import load_subject
+
         assert self.parent is not None
         target, options = self.parent.name, self.config.option
         profile, seed, device = (
@@ -179,6 +215,7 @@ class Recorder:
         return f"its process died after {seconds:.1f} s"
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        self.table.unusable = _unusable(self.config)
         settings = ", ".join(f"{k} {v}" for k, v in self.table.settings.items())
         terminalreporter.section(f"conformance ({settings})")
         for line in self.table.lines():
@@ -187,6 +224,7 @@ class Recorder:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         options = self.config.option
+        self.table.unusable = _unusable(self.config)
         self.table.write(options.wavemae_report_json, options.wavemae_report_md)
         cells = [cell for row in self.table.cells.values() for cell in row.values()]
         if any(cell.state in ("FAIL", "XPASS") for cell in cells):

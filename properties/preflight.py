@@ -2,6 +2,7 @@
 
 A target that fails to import, hangs, exits or kills its process does so here, and costs its own row
 only. The smoke calls ask for nothing but an answer: whether it is right is the properties' business.
+The asking side imports nothing heavy, so that the answering side starts at once.
 """
 
 from __future__ import annotations
@@ -11,25 +12,26 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from .cases import Case, Mask, Operand
-from .engine import SuiteError, validate
-from .probe import Probe
-from .subject import Subject, TargetError, load_subject
+if TYPE_CHECKING:
+    from .subject import Subject
 
 SECONDS = 60
-
-_SMOKE = (
-    Case(shape=(2, 2)),
-    Case(shape=(1, 1)),
-    Case(shape=(2, 4), mask=Mask((True, False, True, False) * 2)),
-)
 
 
 def smoke(subject: Subject) -> str | None:
     """Why the subject answers none of the simplest calls, or None if it answers one."""
+    from .cases import Case, Mask
+    from .probe import Probe
+
+    simplest = (
+        Case(shape=(2, 2)),
+        Case(shape=(1, 1)),
+        Case(shape=(2, 4), mask=Mask((True, False, True, False) * 2)),
+    )
     reason = None
-    for case in _SMOKE:
+    for case in simplest:
         for function in subject.functions:
             probe = Probe(subject)
             dtype = subject.claims.dtypes[0]
@@ -44,6 +46,9 @@ def smoke(subject: Subject) -> str | None:
 
 def fault(target: str) -> str | None:
     """Why a target cannot be used, in words, or None; found out in this process."""
+    from .engine import SuiteError, validate
+    from .subject import TargetError, load_subject
+
     try:
         subject = load_subject(target)
         validate(subject)

@@ -43,7 +43,8 @@ class Probe:
 
     def function(self, name: str) -> Any:
         """The named callable; where the subject has only the other one, that with this one's
-        default reduction."""
+        default reduction.
+        """
         found = getattr(self.subject, name)
         if found is not None:
             return found

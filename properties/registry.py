@@ -3,41 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from hypothesis.strategies import SearchStrategy
 
 from .cases import Case
+from .effort import Effort
 
 Check = Callable[..., None]
 Grid = Callable[["Effort"], Iterable[Case]]
-
-
-@dataclass(frozen=True)
-class Effort:
-    """How much a profile spends: examples drawn per property, share of each grid, largest sizes."""
-
-    profile: str
-    examples: int
-    thin: int
-    largest: int
-    seed: int = 0
-
-    def for_grid_of(self, size: int) -> Effort:
-        """The same effort, thinning a grid of this size to a dozen cases at the least."""
-        return replace(self, thin=max(1, min(self.thin, size // 12)))
-
-    def keeps(self, number: int) -> bool:
-        """Whether a thin profile keeps the numbered case of a grid; the seed chooses which."""
-        return self.thin == 1 or (number * 2654435761 + self.seed) // 7 % self.thin == 0
-
-
-PROFILES = {
-    "quick": Effort("quick", examples=8, thin=20, largest=2**16),
-    "default": Effort("default", examples=60, thin=1, largest=2**20),
-    "deep": Effort("deep", examples=600, thin=1, largest=2**24),
-}
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from .cases import (
     Mask,
     Operand,
 )
-from .registry import Effort
+from .effort import Effort
 
 SMALL_SHAPES = ((1, 1), (1, 2), (2, 1), (2, 2), (1, 5), (5, 1), (2, 3), (3, 2), (4, 4), (3, 7))
 EMPTY_SHAPES = ((0, 0), (0, 3), (3, 0), (0, 1), (1, 0))
@@ -61,13 +61,14 @@ def small_grid(
     pairs: Sequence[tuple[str, str]] = PAIRS,
     grads: Sequence[tuple[str, ...]] = ((),),
     upstreams: Sequence[float] = (1.0,),
+    share: int = 1,
 ) -> Iterator[Case]:
     """Shape × mask pattern × dtypes × call × which inputs require grad × upstream gradient.
 
     Values are lattice values that change with the seed and with every case.
     """
     combinations = list(itertools.product(shapes, patterns, pairs, calls, grads, upstreams))
-    effort = effort.for_grid_of(len(combinations))
+    effort = effort.for_grid_of(len(combinations), share)
     for number, (shape, pattern, pair, (function, reduction), wanted, up) in enumerate(
         combinations
     ):
@@ -134,7 +135,8 @@ def shapes(*, empty: bool = True) -> SearchStrategy[tuple[int, int]]:
 
 def elements(dtype: str, tier: str) -> SearchStrategy[float]:
     """Single values: `lattice`, `wide` (finite, no square overflows), `extreme` (any finite), or
-    `hard` (signed zeros, subnormals, largest, NaN and Inf as well)."""
+    `hard` (signed zeros, subnormals, largest, NaN and Inf as well).
+    """
     lattice = st.integers(-64, 64).map(lambda k: k / 8)
     if tier == "lattice":
         return lattice

@@ -14,8 +14,6 @@ import torch
 
 from .cases import DTYPES, FUNCTIONS
 
-DEFAULT_TARGET = "wavemae.models.losses"
-
 
 class TargetError(Exception):
     """The target could not be used as a subject: it names nothing, does not import, or is no loss."""

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import pytest
-
 from wavemae.properties import PROPERTIES, Subject, conduct
 
 from .mutants import MUTANTS

@@ -7,7 +7,6 @@ import json
 import pytest
 import torch
 from hypothesis import given, settings
-
 from wavemae.properties import Case, Lattice, Mask, Operand, Palette, Spike
 from wavemae.properties.cases import LAYOUTS, MASK_PATTERNS
 from wavemae.properties.probe import same_bits

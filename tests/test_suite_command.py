@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from wavemae.properties import Case
 
 RIGHT = "from wavemae.models.losses import masked_mse, masked_sse\n"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from wavemae.properties import PROPERTIES, Subject, SuiteError, parametrize_with_properties
 
 pytest_plugins = ["pytester"]

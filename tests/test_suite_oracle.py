@@ -8,7 +8,6 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
-
 from wavemae.properties.cases import Inputs
 from wavemae.properties.oracle import (
     Exact,
