@@ -2,8 +2,9 @@
 
 torch's CPU sum adds in a tree of four levels, each of some 16 sequential additions. Data in which
 every addition along one path loses just under half a unit in the last place adds all those losses
-up. Random, constant and skewed data stay far below: see the property C6-large. Prints unit roundoffs
-for 2²⁰ and 2²⁴ elements, for several guesses at the tree, and with one thread and with all.
+up. Random, constant and skewed data stay far below: see the property C6-large. Prints unit
+roundoffs for 2²⁰ and 2²⁴ elements, for several guesses at the tree, and with one thread and with
+all.
 """
 
 from __future__ import annotations

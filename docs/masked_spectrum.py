@@ -39,14 +39,15 @@ def picture() -> str:
     for first, last in HIDDEN:
         left = 20 + first * step
         parts.append(
-            f'<rect x="{left:.1f}" y="15" width="{(last - first) * step:.1f}" height="{HEIGHT - 60}" '
-            'fill="#f3d9a4"/>'
+            f'<rect x="{left:.1f}" y="15" width="{(last - first) * step:.1f}" '
+            f'height="{HEIGHT - 60}" fill="#f3d9a4"/>'
         )
         for i in range(first, last + 1):
             top, bottom = (HEIGHT - 50 - v * 150 for v in (x_recon[i], x[i]))
             at = 20 + i * step
             parts.append(
-                f'<line x1="{at:.1f}" y1="{top:.1f}" x2="{at:.1f}" y2="{bottom:.1f}" stroke="#b3261e"/>'
+                f'<line x1="{at:.1f}" y1="{top:.1f}" x2="{at:.1f}" y2="{bottom:.1f}" '
+                'stroke="#b3261e"/>'
             )
     parts += [
         f'<path d="{path(x)}" fill="none" stroke="#222" stroke-width="2"/>',

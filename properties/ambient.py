@@ -14,6 +14,12 @@ from typing import Any
 import numpy as np
 import torch
 
+
+def _numpy_state() -> bytes:
+    state: dict[str, Any] = np.random.get_state(legacy=False)["state"]
+    return bytes(state["key"].tobytes()) + bytes(str(state["pos"]), "ascii")
+
+
 _READ: dict[str, Callable[[], Any]] = {
     "default dtype": torch.get_default_dtype,
     "default device": lambda: str(torch.get_default_device()),
@@ -29,10 +35,7 @@ _READ: dict[str, Callable[[], Any]] = {
     "flush of subnormals": lambda: (torch.tensor([1e-40]) * 1.0).item() == 0.0,
     "torch random state": lambda: torch.get_rng_state().numpy().tobytes(),
     "random state of Python": random.getstate,
-    "random state of NumPy": lambda: (
-        np.random.get_state()[1].tobytes()  # type: ignore[union-attr,call-overload,index]
-        + bytes(str(np.random.get_state()[2]), "ascii")
-    ),  # type: ignore[call-overload,index]
+    "random state of NumPy": _numpy_state,
     "warning filters": lambda: list(warnings.filters),
     "standard streams": lambda: (id(sys.stdout), id(sys.stderr)),
     "NumPy error handling": np.geterr,
@@ -69,6 +72,11 @@ def restored() -> Iterator[None]:
         torch.get_rng_state(),
     )
     before, environment = snapshot(), dict(os.environ)
+
+    def environment_as_before() -> None:
+        os.environ.clear()
+        os.environ.update(environment)
+
     undo: dict[str, Callable[[], Any]] = {
         "default dtype": lambda: torch.set_default_dtype(before["default dtype"]),
         "default device": lambda: torch.set_default_device(before["default device"]),
@@ -89,7 +97,7 @@ def restored() -> Iterator[None]:
         "random state of NumPy": lambda: np.random.set_state(numpy_state),
         "NumPy error handling": lambda: np.seterr(**before["NumPy error handling"]),
         "current directory": lambda: os.chdir(before["current directory"]),
-        "environment": lambda: (os.environ.clear(), os.environ.update(environment)),
+        "environment": environment_as_before,
         "recursion limit": lambda: sys.setrecursionlimit(before["recursion limit"]),
     }
     undo["deterministic warn-only"] = undo["deterministic algorithms"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import re
 from collections.abc import Callable, Iterator
@@ -49,7 +50,7 @@ def _refused(probe: Probe, bad: Bad, case: Case, *, words: bool = False) -> None
     """
     inputs = probe.build(case)
     probe.note(inputs.mask)
-    given: dict[str, Any] = dict(zip(NAMES, inputs))
+    given: dict[str, Any] = dict(zip(NAMES, inputs, strict=True))
     if bad.argument in given:
         given[bad.argument] = bad.value(given[bad.argument])
     before = {name: (t.clone(), t._version) for name, t in given.items() if _plain_tensor(t)}
@@ -403,7 +404,7 @@ class _Spectrum(Tensor):
 
 @prop(
     "C2-subclasses",
-    statement="An nn.Parameter, a tensor subclass and inputs that require grad are tensors like others.",
+    statement="Parameters, tensor subclasses and inputs that require grad are tensors like others.",
     rationale="A decoder may end in a parameter; data sets wrap tensors.",
     catches="`type(x) is Tensor`; leaves or parameters refused",
     grid=lambda effort: small_grid(
@@ -510,7 +511,7 @@ def both_alike(probe: Probe) -> None:
 @prop(
     "C3-layouts",
     statement="Sparse inputs, and other layouts that are not strided, raise TypeError.",
-    rationale="A sparse tensor's unstored values are zeros to some operations and absent to others.",
+    rationale="A sparse tensor's unstored values are zeros to some operations, absent to others.",
     catches="sparse tensors half accepted",
     needs=STRICT,
     scaled=True,
@@ -525,7 +526,7 @@ def layouts(probe: Probe, effort: Effort) -> None:
 
 @prop(
     "C3-shapes",
-    statement="A tensor that is not 2-D, or has another shape, raises ValueError; none is broadcast.",
+    statement="A tensor not 2-D, or of another shape, raises ValueError; none is broadcast.",
     rationale="A (B,) target against (B, 1) silently makes B² differences, and still trains.",
     catches="broadcasting; a (B,) mask that selects rows; lengths truncated to the shorter",
     needs=STRICT,
@@ -614,7 +615,7 @@ def devices(probe: Probe, effort: Effort) -> None:
 @prop(
     "C3-reductions",
     statement='Any reduction but "sum", "mean" and "batch_mean" is refused.',
-    rationale='A misspelt reduction must not fall through to some other branch; "none" is not offered.',
+    rationale='A misspelt reduction must not fall into another branch; "none" is not offered.',
     catches='an else branch that takes everything; "none" returning a tensor per element',
     needs=STRICT,
     scaled=True,
@@ -697,7 +698,7 @@ class _Arithmetic(TorchDispatchMode):
 @prop(
     "C3-before-arithmetic",
     statement="Bad input is refused before any arithmetic.",
-    rationale="An error from the middle comes late, speaks of internals, and may leave work behind.",
+    rationale="An error from the middle comes late, speaks of internals, may leave work behind.",
     catches="checks after the subtraction; an unknown reduction noticed at the end",
     needs=STRICT,
 )
@@ -708,18 +709,16 @@ def before_arithmetic(probe: Probe) -> None:
             case = probe.fit(_BASE.but(function=function, reduction=None))
             inputs = probe.build(case)
             probe.note(inputs.mask)
-            given: dict[str, Any] = dict(zip(NAMES, inputs))
+            given: dict[str, Any] = dict(zip(NAMES, inputs, strict=True))
             keyword: dict[str, Any] = {}
             if bad.argument in given:
                 given[bad.argument] = bad.value(given[bad.argument])
             else:
                 keyword = {"reduction": bad.value(inputs.x)}
             probe.calls += 1
-            with _Arithmetic() as recorded:
-                try:
-                    probe.function(function)(*given.values(), **keyword)
-                except Exception:
-                    pass  # that it raises, and what, is the business of the other C3 properties
+            # That it raises, and what, is the business of the other C3 properties.
+            with _Arithmetic() as recorded, contextlib.suppress(Exception):
+                probe.function(function)(*given.values(), **keyword)
             if recorded.seen:
                 script = case.script(probe.subject.imports, call=False)
                 call = f"{function}(x_recon, x, mask"

@@ -1,8 +1,8 @@
 """Cases: frozen descriptions of one call, from which the tensors are built.
 
-A case says everything about a call: function, reduction, shape, dtypes, values, mask, memory layout,
-and which inputs require grad. It is hashable, it travels through JSON, and its repr is a program
-that pastes and runs.
+A case says everything about a call: function, reduction, shape, dtypes, values, mask, memory
+layout, and which inputs require grad. It is hashable, it travels through JSON, and its repr is a
+program that pastes and runs.
 """
 
 from __future__ import annotations
@@ -79,7 +79,9 @@ class Lattice:
     shift: float = 0.0
 
     def values(self, count: int) -> NDArray[np.float64]:
-        return (_hashed(count, self.seed) % np.uint64(129)).astype(np.float64) / 8 - 8 + self.shift
+        steps = _hashed(count, self.seed) % np.uint64(129)
+        multiples: NDArray[np.float64] = steps.astype(np.float64) / 8 - 8 + self.shift
+        return multiples
 
 
 @dataclass(frozen=True)
@@ -135,8 +137,8 @@ class Operand:
     """Values, dtype and memory layout of `x_recon` or `x`.
 
     `outside`, where given, replaces every value outside the mask; `edits` sets single positions,
-    counted row by row, after that. An expanded layout repeats the first row or column; sliding windows
-    overlap, so that all values come from the first row and the last column.
+    counted row by row, after that. An expanded layout repeats the first row or column; sliding
+    windows overlap, so that all values come from the first row and the last column.
     """
 
     dtype: str = "float32"
@@ -281,7 +283,8 @@ def mask_bits(mask: Mask, shape: tuple[int, int]) -> NDArray[np.bool_]:
     rows, columns = shape
     count = rows * columns
     if not isinstance(mask.bits, str):
-        return np.asarray(mask.bits, dtype=np.bool_).reshape(shape).copy()
+        given: NDArray[np.bool_] = np.asarray(mask.bits, dtype=np.bool_)
+        return given.reshape(shape).copy()
     bits = np.zeros(shape, dtype=np.bool_)
     if count == 0:
         return bits

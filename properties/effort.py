@@ -16,8 +16,9 @@ class Effort:
     seed: int = 0
 
     def for_grid_of(self, size: int, share: int = 1) -> Effort:
-        """The same effort for a grid of this size, of which all but the deep profile run one case in
-        `share`; a dozen cases stay at the least.
+        """The same effort for a grid of this size, thinned so that a dozen cases stay.
+
+        All but the deep profile run one case in `share` of it.
         """
         thin = self.thin * (1 if self.profile == "deep" else share)
         return replace(self, thin=max(1, min(thin, size // 12)))

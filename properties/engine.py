@@ -22,6 +22,17 @@ from .registry import PROPERTIES, Property
 from .subject import Subject
 from .violation import Violation
 
+__all__ = [
+    "PROPERTIES",
+    "Outcome",
+    "State",
+    "SuiteError",
+    "conduct",
+    "effort",
+    "explain",
+    "validate",
+]
+
 # Importing a family registers its properties, here in the order of the clauses.
 FAMILIES = (arguments, value, gradient, manners, execution)
 
@@ -79,7 +90,7 @@ def conduct(
         if expected is not None:
             return Outcome("error", f"expected to fail ({expected}), and {missing} is not claimed")
         return Outcome("not claimed", f"{missing} is not claimed")
-    probe, examples = Probe(subject, device), [0]
+    probe, examples = Probe(subject, device, prop.clause), [0]
     try:
         with ambient.restored():
             _run(prop, probe, effort(profile, seed), examples)
@@ -176,7 +187,7 @@ def _origin(error: BaseException) -> str:
 
 
 def explain(subject: Subject, outcome: Outcome, identifier: str, again: str) -> str:
-    """The failure as a person reads it: statement, got, wanted, bound, minimal case, how to rerun."""
+    """The failure as people read it: statement, got, wanted, bound, minimal case, how to rerun."""
     prop = PROPERTIES[identifier]
     lines = [f"{identifier}: {prop.statement}", ""]
     violation = outcome.violation

@@ -20,6 +20,7 @@ from .strategies import CALLS, EMPTY_SHAPES, GRADS, small_grid
 from .value import INF, NAN, SAME_PAIRS
 from .violation import Violation
 
+_POISONS = (NAN, INF, None)
 _FEW = (("masked_mse", None), ("masked_sse", None), ("masked_mse", "sum"))
 
 
@@ -27,10 +28,15 @@ def _placed(inputs: Inputs, wrap: Callable[[Tensor], Tensor]) -> Inputs:
     return Inputs(*(wrap(t.detach()).requires_grad_(t.requires_grad) for t in inputs))
 
 
-def _right_kind(probe: Probe, got: Tensor, inputs: Inputs) -> None:
-    probe.right_dtype(got, inputs)
-    if got.device != inputs.x.device:
-        raise Violation("wrong device", got=str(got.device), wanted=str(inputs.x.device))
+def _right_kind(probe: Probe, got: Tensor, case: Case, real: Inputs, inputs: Inputs) -> None:
+    """The dtype that real tensors give, on the device of these."""
+    eager = probe.call(case, real)
+    if got.dtype != eager.dtype or got.device != inputs.x.device:
+        raise Violation(
+            "the result is of another kind than with real tensors",
+            got=f"{got.dtype} on {got.device}",
+            wanted=f"{eager.dtype} on {inputs.x.device}",
+        )
 
 
 @prop(
@@ -54,7 +60,7 @@ def meta(probe: Probe, case: Case) -> None:
     probe.selected = True
     inputs = _placed(real, lambda t: t.to("meta"))
     loss = probe.call(case, inputs)
-    _right_kind(probe, loss, inputs)
+    _right_kind(probe, loss, case, real, inputs)
     if case.grads:
         probe.pull(case, loss, inputs)
 
@@ -62,7 +68,7 @@ def meta(probe: Probe, case: Case) -> None:
 @prop(
     "C17-fake",
     statement="Fake tensors go through forward and backward.",
-    rationale="Compilers and sharding planners trace with fake tensors, which have no data to ask for.",
+    rationale="Compilers and sharding planners trace with fake tensors, which have no data.",
     catches="data-dependent branches and shapes that meta tensors happen to survive",
     needs=("data_independent",),
     grid=lambda effort: small_grid(
@@ -83,9 +89,9 @@ def fake(probe: Probe, case: Case) -> None:
     with FakeTensorMode(allow_non_fake_inputs=True) as mode:
         inputs = _placed(real, lambda t: mode.from_tensor(t))
         loss = probe.call(case, inputs)
-        _right_kind(probe, loss, inputs)
         if case.grads:
             probe.pull(case, loss, inputs)
+    _right_kind(probe, loss, case, real, inputs)
 
 
 class _ReadsBack(TorchDispatchMode):
@@ -129,7 +135,7 @@ class _ReadsBack(TorchDispatchMode):
 @prop(
     "C17-no-host-sync",
     statement="No operator reads data back to the host, or makes a shape out of data.",
-    rationale="On a GPU each such read waits for everything queued before; a CUDA graph forbids it.",
+    rationale="On a GPU each such read waits for all work queued before; a CUDA graph forbids it.",
     catches="`.item()`, `bool(mask.any())`, `nonzero`, boolean indexing",
     needs=("data_independent",),
     grid=lambda effort: small_grid(
@@ -193,8 +199,8 @@ def _compiled_roundoffs(probe: Probe, inputs: Inputs) -> float:
 @prop(
     "C18-compile",
     cost=9,
-    statement="torch.compile(fullgraph=True, dynamic=True) takes it whole: value, gradient, one graph "
-    "for all masks and all sizes from 2 on.",
+    statement="torch.compile(fullgraph=True, dynamic=True) takes it whole: value, gradient, one "
+    "graph for all masks and all sizes from 2 on.",
     rationale="Training steps are compiled; a graph break or a compilation per batch undoes it.",
     catches="prints, data-dependent branches, loops over rows, constants baked from the first mask",
     needs=("compile",),
@@ -246,7 +252,7 @@ def compiles(probe: Probe, case: Case, effort: Effort) -> None:
         torch.compiler.reset()
 
 
-_COMPILED = [
+_COMPILED: list[tuple[tuple[str, str | None], tuple[str, str], tuple[str, ...]]] = [
     (("masked_mse", "mean"), ("float32", "float32"), ("x_recon", "x")),
     (("masked_sse", "batch_mean"), ("float16", "float16"), ("x_recon",)),
     (("masked_sse", "sum"), ("float64", "float64"), ("x",)),
@@ -258,7 +264,7 @@ _COMPILED = [
 @prop(
     "C18-export",
     cost=5,
-    statement="torch.export takes it with dynamic B and L, and the program is right at other sizes.",
+    statement="torch.export takes it with dynamic B and L; the program is right at other sizes.",
     rationale="An exported validation step must not be tied to one batch size.",
     catches="sizes or masks baked into the program",
     needs=("compile",),
@@ -288,14 +294,16 @@ def exports(probe: Probe, case: Case) -> None:
         probe.right_value(loss, again, new, roundoffs=_compiled_roundoffs(probe, new))
 
 
-def _stacked(case: Case, count: int, probe: Probe) -> tuple[list[Case], Inputs]:
-    """`count` different cases of one shape, and their tensors stacked along a new first dimension."""
+def _stacked(
+    case: Case, count: int, probe: Probe, poisons: tuple[float | None, ...] = (None,)
+) -> tuple[list[Case], Inputs]:
+    """`count` different cases of one shape, and their tensors stacked along a new dimension 0."""
     salt = case.salt
     items = [
         case.but(
             grads=(),
             x_recon=Operand(
-                case.x_recon.dtype, Lattice(salt + 3 * k), outside=(NAN, INF, None)[k % 3]
+                case.x_recon.dtype, Lattice(salt + 3 * k), outside=poisons[k % len(poisons)]
             ),
             x=Operand(case.x.dtype, Lattice(salt + 3 * k + 1)),
             mask=Mask(("bernoulli", "empty", "blocks", "one")[(k + salt) % 4], salt + k),
@@ -305,7 +313,7 @@ def _stacked(case: Case, count: int, probe: Probe) -> tuple[list[Case], Inputs]:
     built = [probe.build(item) for item in items]
     for inputs in built:
         probe.note(inputs.mask)
-    return items, Inputs(*(torch.stack(column) for column in zip(*built)))
+    return items, Inputs(*(torch.stack(column) for column in zip(*built, strict=True)))
 
 
 def _functional(probe: Probe, case: Case) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
@@ -333,14 +341,17 @@ def vmaps(probe: Probe, case: Case) -> None:
     vmap = torch.func.vmap
     loss = _functional(probe, case)
     count = 3
-    items, stacks = _stacked(case, count, probe)
+    items, stacks = _stacked(case, count, probe, _POISONS)
     single = [item.build(probe.device) for item in items]
     for mapped in itertools.product((True, False), repeat=3):
         if not any(mapped):
             continue
         for dim in (0, 1, 2, -1):
             dims = tuple(dim if m else None for m in mapped)
-            given = [stack.movedim(0, dim) if m else stack[0] for stack, m in zip(stacks, mapped)]
+            given = [
+                stack.movedim(0, dim) if m else stack[0]
+                for stack, m in zip(stacks, mapped, strict=True)
+            ]
             got = vmap(loss, in_dims=dims)(*given)
             if not isinstance(got, Tensor) or got.shape != (count,):
                 raise Violation(
@@ -404,23 +415,47 @@ def _transform_script(probe: Probe, case: Case, inputs: Inputs, where: str) -> s
     ),
 )
 def functional_gradients(probe: Probe, case: Case) -> None:
+    _functional_gradients(probe, case, (None,))
+
+
+@prop(
+    "C12-excluded-transforms",
+    statement="Under torch.func.grad, jvp and vmap, poison outside the mask reaches no derivative.",
+    rationale="A transform takes other paths through a hand-written backward.",
+    catches="masking after the square or by a product, in a vmap or jvp rule",
+    needs=("transforms", "gradients"),
+    grid=lambda effort: small_grid(
+        effort,
+        shapes=((2, 3), (4, 5)),
+        patterns=("bernoulli",),
+        pairs=SAME_PAIRS[:2],
+        calls=CALLS[:4],
+    ),
+)
+def excluded_transforms(probe: Probe, case: Case) -> None:
+    _functional_gradients(probe, case, _POISONS)
+    if probe.claims.forward_mode:
+        _jvps(probe, case, _POISONS)
+
+
+def _functional_gradients(probe: Probe, case: Case, poisons: tuple[float | None, ...]) -> None:
     func = torch.func
-    items, stacks = _stacked(case, 3, probe)
+    items, stacks = _stacked(case, 3, probe, poisons)
     loss = _functional(probe, case)
     names = ("x_recon", "x")
     for item in items:
         inputs = item.build(probe.device)
         found = func.grad(loss, argnums=(0, 1))(*inputs)
-        probe.right_gradients(dict(zip(names, found)), item, inputs)
+        probe.right_gradients(dict(zip(names, found, strict=True)), item, inputs)
     mapped = func.vmap(func.grad(loss, argnums=(0, 1)))(*stacks)
     for k, item in enumerate(items):
         inputs = item.build(probe.device)
-        probe.right_gradients({n: g[k] for n, g in zip(names, mapped)}, item, inputs)
+        probe.right_gradients({n: g[k] for n, g in zip(names, mapped, strict=True)}, item, inputs)
     for k, name in enumerate(names):  # one argument alone, one shared mask, another dimension
         shared = func.vmap(func.grad(loss, argnums=k), in_dims=(1, 0, None))(
             stacks.x_recon.movedim(0, 1), stacks.x, stacks.mask[0]
         )
-        for j, item in enumerate(items):
+        for j in range(len(items)):
             inputs = Inputs(stacks.x_recon[j], stacks.x[j], stacks.mask[0])
             probe.right_gradients({name: shared[j]}, case, inputs)
     # Many upstream gradients at once, as torch.autograd.functional.jacobian(vectorize=True) asks.
@@ -431,7 +466,7 @@ def functional_gradients(probe: Probe, case: Case) -> None:
         single, inputs[:2], upstream.to(single.dtype), is_grads_batched=True
     )
     for k, factor in enumerate(upstream.tolist()):
-        found = {name: gradient[k] for name, gradient in zip(names, batch)}
+        found = {name: gradient[k] for name, gradient in zip(names, batch, strict=True)}
         probe.right_gradients(found, items[0].but(upstream=factor), inputs)
     # The gradient of a sum over a vmap, which maps the backward as well.
     total = func.grad(lambda a: func.vmap(loss)(a, *stacks[1:]).sum())(stacks.x_recon)
@@ -454,8 +489,12 @@ def functional_gradients(probe: Probe, case: Case) -> None:
     ),
 )
 def jvps(probe: Probe, case: Case) -> None:
+    _jvps(probe, case, (None,))
+
+
+def _jvps(probe: Probe, case: Case, poisons: tuple[float | None, ...]) -> None:
     func = torch.func
-    items, stacks = _stacked(case, 3, probe)
+    items, stacks = _stacked(case, 3, probe, poisons)
     loss = _functional(probe, case)
     tangents = [
         torch.from_numpy(Lattice(case.salt + k).values(3 * case.count).reshape(3, *case.shape))
@@ -488,7 +527,7 @@ def jvps(probe: Probe, case: Case) -> None:
 
 @prop(
     "C19-hessian",
-    statement="torch.func.jacrev and hessian give 2 · mask · scale on the diagonal and zero elsewhere.",
+    statement="torch.func.jacrev and hessian give 2 · mask · scale on the diagonal, 0 elsewhere.",
     rationale="Forward over reverse, with vmap inside: the deepest nesting in common use.",
     catches="double backward without vmap; saved tensors that do not survive a transform",
     needs=("transforms", "gradients", "second_order", "forward_mode"),
@@ -502,7 +541,6 @@ def jvps(probe: Probe, case: Case) -> None:
 )
 def hessians(probe: Probe, case: Case) -> None:
     func = torch.func
-    case = case.but(x_recon__outside=NAN)
     inputs = probe.build(case)
     probe.note(inputs.mask)
     loss = _functional(probe, case)
@@ -530,7 +568,7 @@ def hessians(probe: Probe, case: Case) -> None:
 
 @prop(
     "C19-vmap-empty",
-    statement="Under vmap, masks that select nothing in some samples give exactly +0.0 for those alone.",
+    statement="Under vmap, samples whose masks select nothing give exactly +0.0, and they alone.",
     rationale="In a mapped mean every sample has a count of its own, zero among them.",
     catches="a count shared by the samples; 0/0 in one sample spoiling the others",
     needs=("transforms",),
@@ -542,7 +580,7 @@ def hessians(probe: Probe, case: Case) -> None:
     ),
 )
 def vmap_empty(probe: Probe, case: Case) -> None:
-    items, stacks = _stacked(case, 4, probe)
+    items, stacks = _stacked(case, 4, probe, _POISONS)
     got = torch.func.vmap(_functional(probe, case))(*stacks)
     for k, item in enumerate(items):
         _right_slice(probe, got[k], item, item.build(probe.device), f"vmap, slice {k}")

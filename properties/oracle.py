@@ -1,8 +1,8 @@
 """The exact answer, in rational arithmetic, and how far from it the contract lets a result be.
 
-Nothing here computes with torch: tensors are only read. Every float is a dyadic rational, so the sum
-of squares is exact, whatever the magnitudes. The bounds are those of C6 and C11; no number in this
-file was tuned to an implementation.
+Nothing here computes with torch: tensors are only read. Every float is a dyadic rational, so the
+sum of squares is exact, whatever the magnitudes. The bounds are those of C6 and C11; no number in
+this file was tuned to an implementation.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ GRADIENT_ROUNDOFFS = 16
 
 @dataclass(frozen=True)
 class Format:
-    """A binary floating-point format: unit roundoff, largest finite and smallest positive number."""
+    """A binary floating-point format: unit roundoff, largest finite, smallest positive number."""
 
     roundoff: Fraction
     largest: Fraction
@@ -78,8 +78,10 @@ def exact(inputs: Inputs) -> Exact:
 
 
 def sum_of_squares(a: NDArray[np.float64], b: NDArray[np.float64]) -> Fraction:
-    """Exact Σ (a − b)²: in 64-bit integers where all values are small multiples of 1/64, else in
-    Python's, equal pairs counted first so that large palettes stay cheap.
+    """Exact Σ (a − b)².
+
+    In 64-bit integers where all values are small multiples of 1/64, else in Python's, equal pairs
+    counted first so that large palettes stay cheap.
     """
     if a.size == 0:
         return Fraction(0)
@@ -95,10 +97,13 @@ def sum_of_squares(a: NDArray[np.float64], b: NDArray[np.float64]) -> Fraction:
         weights = [int(c) for c in counts]
     else:
         weights = [1] * a.size
-    ratios = [(p.as_integer_ratio(), q.as_integer_ratio()) for p, q in zip(a.tolist(), b.tolist())]
+    ratios = [
+        (p.as_integer_ratio(), q.as_integer_ratio())
+        for p, q in zip(a.tolist(), b.tolist(), strict=True)
+    ]
     scale = max(max(p[1], q[1]) for p, q in ratios)
     total = 0
-    for (p, q), weight in zip(ratios, weights):
+    for (p, q), weight in zip(ratios, weights, strict=True):
         difference = p[0] * (scale // p[1]) - q[0] * (scale // q[1])
         total += weight * difference * difference
     return Fraction(total, scale * scale)
@@ -123,8 +128,9 @@ def as_array(tensor: Tensor) -> NDArray[np.float64]:
 
 
 def value_bound(answer: Exact, reduction: str, dtype: torch.dtype, roundoffs: float) -> Fraction:
-    """C6: `roundoffs` unit roundoffs of the result, and one smallest subnormal for each square and
-    for the division, all of which may underflow.
+    """C6: `roundoffs` unit roundoffs of the result, and what underflow may take.
+
+    That is one smallest subnormal for each square and one for the division.
     """
     assert isinstance(answer.total, Fraction)
     fmt = format_of(dtype)
@@ -133,9 +139,14 @@ def value_bound(answer: Exact, reduction: str, dtype: torch.dtype, roundoffs: fl
 
 
 def value_fault(
-    got: Tensor, answer: Exact, reduction: str, *, roundoffs: float = SUM_ROUNDOFFS
+    got: Tensor,
+    answer: Exact,
+    reduction: str,
+    *,
+    roundoffs: float = SUM_ROUNDOFFS,
+    dtype: torch.dtype | None = None,
 ) -> tuple[str, str] | None:
-    """None if `got` is a right value, else (wanted, bound) in words.
+    """None if `got` is a right value in the format of `dtype`, else (wanted, bound) in words.
 
     Beyond the range of the dtype +inf is right (C6). Where only the sum overflows and the quotient
     would be in range, both the quotient and +inf are right: the contract leaves it open.
@@ -145,8 +156,9 @@ def value_fault(
     if isinstance(wanted, str):
         right = math.isnan(value) if wanted == "nan" else value == math.inf
         return None if right else (wanted, "exact (C9)")
-    bound = value_bound(answer, reduction, got.dtype, roundoffs)
-    fmt = format_of(got.dtype)
+    dtype = dtype or got.dtype
+    bound = value_bound(answer, reduction, dtype, roundoffs)
+    fmt = format_of(dtype)
     if value == math.inf:
         assert isinstance(answer.total, Fraction)
         reach = answer.total * (1 + Fraction(roundoffs) * fmt.roundoff)
@@ -183,13 +195,13 @@ def gradient_fault(
     """The first position whose gradient is wrong: (position, got, wanted, bound), or None.
 
     wanted = sign · 2 (x_recon − x) · mask · upstream / divisor, within 16 unit roundoffs of the
-    gradient's dtype (C11), exactly zero outside the mask (C12). Evaluated in numpy.longdouble; where
-    that is no wider than float64, its two roundings come out of the sixteen. Where a product on the
-    way leaves the range of the arithmetic (overflow, or bits lost in subnormals), whatever some
-    order of evaluation gives is right.
+    gradient's dtype (C11), exactly zero outside the mask (C12). Evaluated in numpy.longdouble;
+    where that is no wider than float64, its two roundings come out of the sixteen. Where a product
+    on the way leaves the range of the arithmetic (overflow, or bits lost in subnormals), whatever
+    some order of evaluation gives is right.
     """
-    recon, target, mask = (as_array(t) for t in inputs)
-    mask = mask.astype(np.bool_)
+    recon, target, bits = (as_array(t) for t in inputs)
+    mask = bits.astype(np.bool_)
     values = as_array(got)
     outside = values[~mask]
     if outside.size and not (outside == 0).all():

@@ -1,8 +1,8 @@
 """Can the target be used at all? Asked in a process of its own, before anything else.
 
 A target that fails to import, hangs, exits or kills its process does so here, and costs its own row
-only. The smoke calls ask for nothing but an answer: whether it is right is the properties' business.
-The asking side imports nothing heavy, so that the answering side starts at once.
+only. The smoke calls ask for nothing but an answer: whether it is right is for the properties to
+say. The asking side imports nothing heavy, so that the answering side starts at once.
 """
 
 from __future__ import annotations

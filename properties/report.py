@@ -21,7 +21,7 @@ BAD_STATES = ("FAIL", "XPASS", "error")
 class Cell:
     """How one property went for one target."""
 
-    property: str
+    identifier: str
     state: str
     reason: str = ""
     calls: int = 0
@@ -31,7 +31,7 @@ class Cell:
 
     @property
     def clause(self) -> str:
-        return self.property.partition("-")[0]
+        return self.identifier.partition("-")[0]
 
 
 @dataclass
@@ -44,7 +44,7 @@ class Table:
     unusable: dict[str, str] = field(default_factory=dict)
 
     def add(self, target: str, cell: Cell) -> None:
-        self.cells.setdefault(target, {})[cell.property] = cell
+        self.cells.setdefault(target, {})[cell.identifier] = cell
 
     def totals(self, target: str) -> dict[str, int]:
         """Number of cells in each state."""
@@ -80,17 +80,19 @@ class Table:
         """The table as text, then what went wrong, then a verdict for each target."""
         heads = self.targets
         widths = [max(len(head), len("not claimed")) for head in heads]
-        yield f"{'property':<26}" + "".join(f"  {h:<{w}}" for h, w in zip(heads, widths))
+        yield f"{'property':<26}" + "".join(
+            f"  {head:<{width}}" for head, width in zip(heads, widths, strict=True)
+        )
         for identifier, row in self._rows():
             yield (
                 f"{identifier:<26}"
-                + "".join(f"  {state:<{w}}" for state, w in zip(row, widths)).rstrip()
+                + "".join(f"  {state:<{w}}" for state, w in zip(row, widths, strict=True)).rstrip()
             )
         yield ""
         for target in self.targets:
             for cell in self.cells.get(target, {}).values():
                 if cell.state not in ("pass", "not claimed"):
-                    yield f"{cell.state:<6} {target} {cell.property}: {_line(cell.reason)}"
+                    yield f"{cell.state:<6} {target} {cell.identifier}: {_line(cell.reason)}"
         for target in self.targets:
             yield self.verdict(target)
 
@@ -120,7 +122,7 @@ class Table:
                     "violated": self.violated(target),
                     "cells": [
                         {
-                            "property": cell.property,
+                            "property": cell.identifier,
                             "clause": cell.clause,
                             "state": cell.state,
                             "reason": cell.reason,

@@ -134,8 +134,10 @@ def shapes(*, empty: bool = True) -> SearchStrategy[tuple[int, int]]:
 
 
 def elements(dtype: str, tier: str) -> SearchStrategy[float]:
-    """Single values: `lattice`, `wide` (finite, no square overflows), `extreme` (any finite), or
-    `hard` (signed zeros, subnormals, largest, NaN and Inf as well).
+    """Single values of a tier.
+
+    `lattice`, `wide` (finite, no square overflows), `extreme` (any finite), or `hard` (signed
+    zeros, subnormals, largest, NaN and Inf as well).
     """
     lattice = st.integers(-64, 64).map(lambda k: k / 8)
     if tier == "lattice":

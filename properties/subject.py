@@ -1,4 +1,4 @@
-"""A subject: the implementation under test, what it claims, and what is known to be wrong with it."""
+"""A subject: the implementation under test, what it claims, what is known to be wrong with it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .cases import DTYPES, FUNCTIONS
 
 
 class TargetError(Exception):
-    """The target could not be used as a subject: it names nothing, does not import, or is no loss."""
+    """The target cannot be used as a subject: it names nothing, does not import, or is no loss."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,12 @@ def load_subject(target: str) -> Subject:
             f"{target} has neither masked_sse nor masked_mse; name a module or a Subject that has"
         )
     names = [name for name, loss in losses.items() if callable(loss)]
-    return Subject(target, **losses, imports=_import_line(place, attribute, names))
+    return Subject(
+        target,
+        losses["masked_sse"],
+        losses["masked_mse"],
+        imports=_import_line(place, attribute, names),
+    )
 
 
 def _split(target: str) -> tuple[str, str, str]:

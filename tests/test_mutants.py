@@ -13,18 +13,15 @@ from .mutants import MUTANTS
 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_mutant_dies(name: str) -> None:
-    """Each property named as killer fails on it, in the quick profile or, failing that, the default."""
+    """Each property named as killer fails on it, in the quick profile or else the default."""
     mutant = MUTANTS[name]
     assert mutant.killed_by, f"{name} names no property that must kill it"
     subject = Subject(name, mutant.masked_sse, mutant.masked_mse)
     for identifier in mutant.killed_by:
-        states = []
-        for profile in ("quick", "default"):
-            outcome = conduct(subject, identifier, profile)
-            states.append(outcome.state)
-            if outcome.state == "FAIL":
-                break
-        assert states[-1] == "FAIL", f"{identifier} does not notice {name}: {mutant.bug}"
+        outcome = conduct(subject, identifier, "quick")
+        if outcome.state != "FAIL":
+            outcome = conduct(subject, identifier, "default")
+        assert outcome.state == "FAIL", f"{identifier} does not notice {name}: {mutant.bug}"
         assert outcome.violation is not None
         assert outcome.violation.what
 

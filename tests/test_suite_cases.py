@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 import torch
@@ -24,9 +25,9 @@ LARGE = Case(
 )
 
 
-def run(program: str) -> dict[str, torch.Tensor]:
+def run(program: str) -> dict[str, Any]:
     """The names that a reproducer leaves behind, with the default subject's functions in scope."""
-    names: dict[str, torch.Tensor] = {}
+    names: dict[str, Any] = {}
     exec(program, names)
     return names
 
@@ -63,7 +64,7 @@ def test_json_rebuilds_recipes_and_edits() -> None:
     """Recipes, poison and single edits travel too; NaN is compared through the tensors."""
     case = LARGE.but(x_recon__edits=((3, float("inf")),))
     again = Case.from_dict(json.loads(json.dumps(case.to_dict())))
-    assert all(same_bits(a, b) for a, b in zip(case.build(), again.build()))
+    assert all(same_bits(a, b) for a, b in zip(case.build(), again.build(), strict=True))
 
 
 @pytest.mark.parametrize("layout", LAYOUTS[:5])
@@ -71,7 +72,7 @@ def test_layout_keeps_the_values(layout: str) -> None:
     """The dense values are the same in every memory layout, and most layouts are not contiguous."""
     plain = Case(shape=(3, 4), mask=Mask("bernoulli", 2))
     other = plain.but(x__layout=layout, x_recon__layout=layout, mask__layout=layout)
-    for a, b in zip(plain.build(), other.build()):
+    for a, b in zip(plain.build(), other.build(), strict=True):
         assert same_bits(a, b)
         assert b.is_contiguous() == (layout in ("contiguous", "offset"))
         assert b.storage_offset() > 0 or layout not in ("offset", "strided_columns", "strided_rows")

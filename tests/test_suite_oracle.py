@@ -43,12 +43,12 @@ def test_sum_of_squares_by_three_routes() -> None:
     """Integers, counted pairs and plain rationals give one result."""
     rng = np.random.default_rng(0)
     a, b = rng.integers(-500, 500, 3000) / 64, rng.integers(-500, 500, 3000) / 64
-    wanted = sum((Fraction(p) - Fraction(q)) ** 2 for p, q in zip(a, b))
+    wanted = sum((Fraction(p) - Fraction(q)) ** 2 for p, q in zip(a, b, strict=True))
     assert sum_of_squares(a, b) == wanted
     assert sum_of_squares(a / 2**30, b / 2**30) == wanted / 2**60
     few = slice(0, 100)
     assert sum_of_squares(a[few] / 3, b[few] / 3) == sum(
-        (Fraction(p) - Fraction(q)) ** 2 for p, q in zip(a[few] / 3, b[few] / 3)
+        (Fraction(p) - Fraction(q)) ** 2 for p, q in zip(a[few] / 3, b[few] / 3, strict=True)
     )
 
 
@@ -128,7 +128,7 @@ def test_mean_may_or_may_not_survive_a_sum_that_overflows() -> None:
 
 
 def test_gradient_oracle_refuses_each_kind_of_mistake() -> None:
-    """A wrong factor, sign, scale, a value outside the mask, a NaN inside: each is found, in place."""
+    """A wrong factor, sign, scale, a value outside the mask, NaN inside: each found, in place."""
     inputs = Inputs(
         torch.tensor([[3.0, 1.0, 2.0]]),
         torch.tensor([[1.0, 1.5, 9.0]]),

@@ -85,8 +85,8 @@ def masked_mse(
     The same function as :func:`masked_sse` with another default: see there for the formula of each
     reduction, the arguments, the result's dtype, what is raised, and the gradient.
 
-    With ``reduction="mean"`` the count is that of the whole batch, not of each sample: a sample with
-    more masked positions weighs more. A mask without any True gives 0, not 0/0.
+    With ``reduction="mean"`` the count is that of the whole batch, not of each sample: a sample
+    with more masked positions weighs more. A mask without any True gives 0, not 0/0.
 
     Args:
         x_recon: reconstruction, shape (B, L); float16, bfloat16, float32 or float64.
@@ -114,7 +114,7 @@ def _reduce_squared_error(x_recon: Tensor, x: Tensor, mask: Tensor, reduction: R
     _check_arguments(x_recon, x, mask, reduction)
     dtype = torch.promote_types(torch.promote_types(x_recon.dtype, x.dtype), torch.float32)
     difference = x_recon.to(dtype) - x.to(dtype)
-    # Selecting between subtraction and square is what keeps NaN and Inf out: the backward of `where`
+    # Selecting between subtraction and square keeps NaN and Inf out: the backward of `where`
     # replaces the gradient, and that of a subtraction never multiplies by an operand (C8, C12).
     total = torch.where(mask, difference, 0.0).square().sum()
     if reduction == "mean":
