@@ -283,8 +283,8 @@ def mask_bits(mask: Mask, shape: tuple[int, int]) -> NDArray[np.bool_]:
     rows, columns = shape
     count = rows * columns
     if not isinstance(mask.bits, str):
-        given: NDArray[np.bool_] = np.asarray(mask.bits, dtype=np.bool_)
-        return given.reshape(shape).copy()
+        given: NDArray[np.bool_] = np.asarray(mask.bits, dtype=np.bool_).reshape(shape).copy()
+        return given
     bits = np.zeros(shape, dtype=np.bool_)
     if count == 0:
         return bits

@@ -418,9 +418,7 @@ def second_order(probe: Probe, case: Case) -> None:
     )
     if not isinstance(product, Tensor) or not product.requires_grad:
         raise Violation("the gradient is not differentiable", got="no graph", wanted="a graph")
-    second: tuple[Tensor | None, ...] = torch.autograd.grad(
-        product, [*wrt, u], allow_unused=True
-    )
+    second: tuple[Tensor | None, ...] = torch.autograd.grad(product, [*wrt, u], allow_unused=True)
     zero = torch.zeros(case.shape, dtype=torch.float64)
     v = directions.get("x_recon", zero).double().cpu() - directions.get("x", zero).double().cpu()
     # 2·mask·scale·3·v is the first-order gradient of inputs whose difference is v, upstream 3.

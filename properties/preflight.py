@@ -19,6 +19,15 @@ if TYPE_CHECKING:
 
 SECONDS = 60
 
+# The child sees the same modules as this process, however Python was started (-m, -I, ...).
+_CHILD = f"""
+import json, pathlib, sys
+sys.path[:] = json.loads(sys.argv[1])
+from {__name__} import fault
+reason = fault(sys.argv[2])
+pathlib.Path(sys.argv[3]).write_text(json.dumps(reason))
+"""
+
 
 def smoke(subject: Subject) -> str | None:
     """Why the subject answers none of the simplest calls, or None if it answers one."""
@@ -65,7 +74,7 @@ def faults(targets: list[str]) -> dict[str, str]:
         running = []
         for number, target in enumerate(targets):
             answer = Path(folder) / str(number)
-            command = [sys.executable, "-m", __name__, target, str(answer)]
+            command = [sys.executable, "-c", _CHILD, json.dumps(sys.path), target, str(answer)]
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -95,8 +104,3 @@ def faults(targets: list[str]) -> dict[str, str]:
             if reason is not None:
                 found[target] = reason
     return found
-
-
-if __name__ == "__main__":
-    reason = fault(sys.argv[1])
-    Path(sys.argv[2]).write_text(json.dumps(reason))

@@ -28,7 +28,7 @@ VIOLATED = {
     "C3-non-tensors": "x_recon = 1.0 is accepted",
     "C3-shapes": "x_recon = good[0] is accepted",
     "C3-value-dtypes": "x_recon = good.to(torch.int64) is accepted",
-    "C5-count": "the value is wrong",
+    "C5-count": "the result has the wrong dtype",
     "C5-half-range": "the value is wrong",
     "C5-result": "wrong dtype",
     "C5-upcast-first": "the value is wrong",
