@@ -429,7 +429,7 @@ def second_order(probe: Probe, case: Case) -> None:
         got = zero if found is None else oracle.as_array(found)
         sign = 1 if name == "x_recon" else -1
         wanted = sign * 6 * (v_recon - v_x) * mask / divisor
-        # Each direction may be rounded before they are subtracted, so that both count for the bound.
+        # Each direction may be rounded before they are subtracted: both count for the bound.
         fmt = oracle.format_of(tensor.dtype)
         bound = 16 * float(fmt.roundoff) * 6 * (abs(v_recon) + abs(v_x)) / divisor
         wrong = ~(np.abs(got - wanted) <= (bound + float(fmt.smallest)) * mask)

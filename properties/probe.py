@@ -194,10 +194,10 @@ class Probe:
             )
 
     def right_gradients(self, found: dict[str, Tensor], case: Case, inputs: Inputs) -> None:
-        """Raise unless every gradient is that of C11 and C12 on these inputs."""
+        """Raise unless every gradient, in its input's dtype, is that of C11 and C12."""
         for name, gradient in found.items():
             fault = oracle.gradient_fault(
-                gradient,
+                gradient.to(getattr(inputs, name).dtype),
                 inputs,
                 case.effective_reduction,
                 sign=1 if name == "x_recon" else -1,
