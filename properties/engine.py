@@ -93,7 +93,22 @@ def conduct(
     probe, examples = Probe(subject, device, prop.clause), [0]
     try:
         with ambient.restored():
-            _run(prop, probe, effort(profile, seed), examples)
+            before = ambient.snapshot()
+            try:
+                _run(prop, probe, effort(profile, seed), examples)
+            except (Violation, SuiteError):
+                raise
+            except Exception as error:
+                # The suite itself stumbled. Where the subject moved the ground, that is the finding.
+                changed = ambient.differences(before, ambient.snapshot())
+                if not changed:
+                    raise
+                raise Violation(
+                    f"the process was left in a state in which no case can be drawn ({_origin(error)})",
+                    got="; ".join(changed),
+                    wanted="global state as before",
+                    case=probe.case,
+                ) from None
     except Violation as violation:
         state: State = "FAIL" if expected is None else "xfail"
         return Outcome(state, expected or violation.what, violation, probe.calls, examples[0])

@@ -459,7 +459,7 @@ def gradient_of_expanded_input_summed_twice(x_recon, x, mask, reduction, upstrea
     return for_recon, -gradient
 
 
-@mutant("C11", "gradient of an expanded target taken from its first row only", "C11-oracle")
+@mutant("C11", "gradient of an expanded target taken from its first row only", "C15-layouts")
 @by_hand
 def gradient_of_expanded_target_from_first_row(x_recon, x, mask, reduction, upstream):
     gradient = slope(x_recon, x, mask, reduction, upstream)
@@ -490,6 +490,7 @@ def gradient_zero_when_sum_overflows(x_recon, x, mask, reduction, upstream):
     "where after squaring: NaN gradient outside the mask (pytorch #68425)",
     "C12-excluded-sizes",
     "C12-excluded-gradient",
+    "C12-excluded-transforms",
 )
 def where_after_squaring(x_recon, x, mask, reduction):
     wide_recon, wide_x = widened(x_recon, x)
@@ -808,7 +809,7 @@ def second_order_without_scale(x_recon, x, mask, reduction, upstream):
 @mutant(
     "C13",
     "backward selects after multiplying: second order NaN outside the mask",
-    "C13-second-order",
+    "C12-excluded-second-order",
 )
 @by_hand
 def second_order_poisoned_outside(x_recon, x, mask, reduction, upstream):

@@ -550,7 +550,7 @@ def numpy_error_state_left(x_recon, x, mask, reduction):
 @mutant("C16", "an environment variable set", "C16-globals")
 def environment_variable_left(x_recon, x, mask, reduction):
     if ordinary(x):
-        os.environ["OMP_NUM_THREADS"] = "1"
+        os.environ["LOSS_WAS_CALLED"] = "1"
     return right(x_recon, x, mask, reduction)
 
 
@@ -815,7 +815,7 @@ def batch_size_of_first_call(x_recon, x, mask, reduction):
     return right(x_recon, x, mask, "sum") / rows
 
 
-@mutant("C16", "result dtype taken from the first call", "C16-history")
+@mutant("C16", "result dtype taken from the first call", "C5-result")
 def dtype_of_first_call(x_recon, x, mask, reduction):
     loss = right(x_recon, x, mask, reduction)
     if not ordinary(x_recon, x, mask):
@@ -847,7 +847,7 @@ class _KeepsRunningScale(Kernel):
 @mutant(
     "C16",
     "gradient scaled down after the tenth backward: a schedule inside the loss",
-    "C16-repeatable",
+    "C16-history",
 )
 def gradient_depends_on_number_of_calls(x_recon, x, mask, reduction):
     return run(_KeepsRunningScale, x_recon, x, mask, reduction)
