@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import sys
@@ -132,10 +133,23 @@ def unusual() -> Iterator[None]:
             yield
 
 
+class _Log(logging.Handler):
+    """Collects the messages of warnings and errors that are logged."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(record.getMessage())
+
+
 @contextmanager
 def listening() -> Iterator[dict[str, str]]:
-    """Collect what is printed or warned meanwhile, also below Python (file descriptors 1 and 2)."""
+    """Collect what is printed, warned or logged meanwhile, also on file descriptors 1 and 2."""
     heard: dict[str, str] = {}
+    log = _Log()
+    logging.getLogger().addHandler(log)
     sys.stdout.flush()
     sys.stderr.flush()
     with (
@@ -163,4 +177,6 @@ def listening() -> Iterator[dict[str, str]]:
                 for name, file in (("stdout", out), ("stderr", err)):
                     file.seek(0)
                     heard[name] = file.read().decode(errors="replace")
+                logging.getLogger().removeHandler(log)
+                heard["log"] = "; ".join(log.messages)
                 heard["warnings"] = "; ".join(str(w.message) for w in warned)

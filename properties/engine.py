@@ -99,12 +99,12 @@ def conduct(
             except (Violation, SuiteError):
                 raise
             except Exception as error:
-                # The suite itself stumbled. Where the subject moved the ground, that is the finding.
+                # The suite stumbled. Where the subject moved the ground, that is the finding.
                 changed = ambient.differences(before, ambient.snapshot())
                 if not changed:
                     raise
                 raise Violation(
-                    f"the process was left in a state in which no case can be drawn ({_origin(error)})",
+                    f"it left the process in a state in which no case can be drawn ({_origin(error)})",
                     got="; ".join(changed),
                     wanted="global state as before",
                     case=probe.case,
