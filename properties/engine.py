@@ -104,7 +104,7 @@ def conduct(
                 if not changed:
                     raise
                 raise Violation(
-                    f"it left the process in a state in which no case can be drawn ({_origin(error)})",
+                    f"no further case can be drawn in the state it left ({_origin(error)})",
                     got="; ".join(changed),
                     wanted="global state as before",
                     case=probe.case,
