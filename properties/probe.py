@@ -30,7 +30,10 @@ class Probe:
         self.case: Case | None = None
 
     def fit(self, case: Case) -> Case:
-        """The case with dtypes that are not claimed replaced by one that is."""
+        """The case in dtypes that are claimed, of a function that the subject has."""
+        if getattr(self.subject, case.function) is None:
+            (other,) = self.subject.functions
+            case = case.but(function=other, reduction=case.effective_reduction)
         first = self.claims.dtypes[0]
         for name in ("x_recon", "x"):
             if getattr(case, name).dtype not in self.claims.dtypes:

@@ -448,7 +448,7 @@ def gradient_in_memory_order(x_recon, x, mask, reduction, upstream):
 @mutant(
     "C11",
     "gradient of an expanded input summed over its rows, then once more by autograd",
-    "C11-oracle",
+    "C15-layouts",
 )
 @by_hand
 def gradient_of_expanded_input_summed_twice(x_recon, x, mask, reduction, upstream):
@@ -686,7 +686,7 @@ def empty_row_gradient_nan(x_recon, x, mask, reduction, upstream):
 @mutant(
     "C12",
     "kept in the graph by 0 * x.sum(): NaN outside the mask becomes NaN",
-    "C1-default-reduction",
+    "C12-excluded-second-order",
 )
 def graph_kept_by_zero_times_sum(x_recon, x, mask, reduction):
     loss = right(x_recon, x, mask, reduction)
