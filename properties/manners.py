@@ -297,9 +297,10 @@ def globals_untouched(probe: Probe, case: Case) -> None:
         probe.call(case, inputs)
         changed = ambient.differences(before, ambient.snapshot())
     if changed:
+        words = "; ".join(changed)
         raise Violation(
-            "global state changed, where it was not the default (grad mode off, autocast on, ...)",
-            got="; ".join(changed),
+            f"global state changed, where it was not the default: {words}",
+            got=words,
             wanted="as before",
         )
     before = ambient.snapshot()
@@ -309,7 +310,8 @@ def globals_untouched(probe: Probe, case: Case) -> None:
         probe.pull(case, loss, inputs)
         changed = [f"{c} (in backward)" for c in ambient.differences(before, ambient.snapshot())]
     if changed:
-        raise Violation("global state changed", got="; ".join(changed), wanted="as before")
+        words = "; ".join(changed)
+        raise Violation(f"global state changed: {words}", got=words, wanted="as before")
 
 
 @prop(

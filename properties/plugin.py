@@ -188,6 +188,11 @@ class Recorder:
         self.config = config
         self.table = config.stash[_TABLE]
         self.started: dict[str, float] = {}
+        self.collected: set[str] = set()
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
+        self.collected.update(ids)
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         self.started[nodeid] = time.monotonic()
@@ -204,6 +209,15 @@ class Recorder:
             self.table.add(target, cell)
         elif report.failed:
             self.table.add(target, Cell(identifier, "FAIL", self._died(report)))
+
+    def _fill_in(self) -> None:
+        """Rows whose report went down with a worker process are errors, not gaps."""
+        for nodeid in self.collected:
+            _, *names, identifier = nodeid.split("::")
+            target = "::".join(names)
+            if identifier not in self.table.cells.get(target, {}):
+                reason = "its result was lost when a worker process ended; run it again alone"
+                self.table.add(target, Cell(identifier, "error", reason))
 
     def _died(self, report: pytest.TestReport) -> str:
         if report.when in ("setup", "call", "teardown"):
@@ -225,6 +239,8 @@ class Recorder:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         options = self.config.option
         self.table.unusable = _unusable(self.config)
+        if not (session.shouldfail or session.shouldstop):
+            self._fill_in()
         self.table.write(options.wavemae_report_json, options.wavemae_report_md)
         cells = [cell for row in self.table.cells.values() for cell in row.values()]
         if any(cell.state in ("FAIL", "XPASS") for cell in cells):
