@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import re
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -517,8 +518,6 @@ def both_alike(probe: Probe) -> None:
     scaled=True,
 )
 def layouts(probe: Probe, effort: Effort) -> None:
-    import warnings
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns that its sparse support is in beta
         _all_refused(probe, effort, LAYOUTS, ((3, 4),))
@@ -632,8 +631,6 @@ def reductions(probe: Probe, effort: Effort) -> None:
     needs=STRICT,
 )
 def messages(probe: Probe) -> None:
-    import warnings
-
     tables = (NON_TENSORS, VALUE_DTYPES, MASK_DTYPES, LAYOUTS, SHAPES, DEVICES, REDUCTION)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns that its sparse support is in beta

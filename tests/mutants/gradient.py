@@ -887,16 +887,6 @@ def forward_mode_adds_tangents(x_recon, x, mask, reduction):
     return _run_forward(_TangentsAdded, x_recon, x, mask, reduction)
 
 
-class _TangentTimesMask(_Forward):
-    @staticmethod
-    def tangent(difference, t_recon, t_x, mask):
-        return (2.0 * difference * mask * (t_recon - t_x)).sum()
-
-    @staticmethod
-    def jvp(ctx, t_recon, t_x, *_):
-        return _TangentTimesMask.rule(ctx, t_recon, t_x)
-
-
 class _TangentUnscaled(_Forward):
     @staticmethod
     def jvp(ctx, t_recon, t_x, *_):
