@@ -2,32 +2,46 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .cases import Case
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How much a profile spends: examples drawn per property, share of each grid, largest sizes."""
+    """How much a profile spends: examples drawn, share of each grid, largest sizes, most cases."""
 
     profile: str
     examples: int
     thin: int
     largest: int
+    most: int | None = None
     seed: int = 0
 
     def for_grid_of(self, size: int, share: int = 1) -> Effort:
-        """The same effort for a grid of this size, thinned so that a dozen cases stay.
+        """The same effort for a grid of this size, thinned so that six cases or more stay.
 
         All but the deep profile run one case in `share` of it.
         """
         thin = self.thin * (1 if self.profile == "deep" else share)
-        return replace(self, thin=max(1, min(thin, size // 12)))
+        return replace(self, thin=max(1, min(thin, size // 6)))
 
     def drawn(self, weight: float, *, alone: bool) -> int:
-        """Number of examples to draw; the quick profile draws two where a grid has run before."""
+        """Number of examples to draw; the quick profile draws none where a grid has run before."""
         if self.profile == "quick" and not alone:
-            return 2
-        return max(5, round(self.examples * weight))
+            return 0
+        return max(4, round(self.examples * weight))
+
+    def some_of(self, cases: Iterable[Case]) -> Iterable[Case]:
+        """At most `most` cases of a grid, evenly spread, the first among them."""
+        if self.most is None:
+            return cases
+        everything = list(cases)
+        return everything[:: max(1, math.ceil(len(everything) / self.most))]
 
     def keeps(self, number: int) -> bool:
         """Whether a thin profile keeps the numbered case of a grid; the seed chooses which."""
@@ -35,7 +49,7 @@ class Effort:
 
 
 PROFILES = {
-    "quick": Effort("quick", examples=5, thin=40, largest=2**16),
+    "quick": Effort("quick", examples=4, thin=80, largest=2**16, most=40),
     "default": Effort("default", examples=60, thin=1, largest=2**20),
     "deep": Effort("deep", examples=600, thin=1, largest=2**24),
 }

@@ -124,10 +124,10 @@ def _run(prop: Property, probe: Probe, spend: Effort, examples: list[int]) -> No
         examples[0] += 1
         _judge(prop, probe, None, spend)
     if prop.grid is not None:
-        for case in prop.grid(dataclasses.replace(spend, seed=number)):
+        for case in spend.some_of(prop.grid(dataclasses.replace(spend, seed=number))):
             examples[0] += 1
             _judge(prop, probe, probe.fit(case), spend)
-    if prop.cases is not None:
+    if prop.cases is not None and spend.drawn(prop.weight, alone=prop.grid is None):
         _draw(prop, probe, spend, number, examples)
     if probe.calls == 0:
         raise SuiteError(f"{prop.id} never called its subject, so its pass would mean nothing")

@@ -44,13 +44,14 @@ def _right_kind(probe: Probe, got: Tensor, case: Case, real: Inputs, inputs: Inp
 
 @prop(
     "C17-meta",
+    cost=10,
     statement="Meta tensors go in, and a meta tensor of the right dtype comes out; backward too.",
     rationale="Shapes and memory are planned on meta tensors before any data exists.",
     catches="`.item()`, `if mask.any()`, boolean indexing: whatever asks for data",
     needs=("data_independent",),
     grid=lambda effort: small_grid(
         effort,
-        share=6,
+        share=12,
         shapes=((2, 3), (0, 3), (3, 0), (1, 1)),
         patterns=("bernoulli",),
         grads=((), *GRADS),
@@ -70,12 +71,14 @@ def meta(probe: Probe, case: Case) -> None:
 
 @prop(
     "C17-fake",
+    cost=10,
     statement="Fake tensors go through forward and backward.",
     rationale="Compilers and sharding planners trace with fake tensors, which have no data.",
     catches="data-dependent branches and shapes that meta tensors happen to survive",
     needs=("data_independent",),
     grid=lambda effort: small_grid(
         effort,
+        share=2,
         shapes=((2, 3), (3, 1)),
         patterns=("bernoulli",),
         grads=((), *GRADS),
@@ -137,6 +140,7 @@ class _ReadsBack(TorchDispatchMode):
 
 @prop(
     "C17-no-host-sync",
+    cost=10,
     statement="No operator reads data back to the host, or makes a shape out of data.",
     rationale="On a GPU each such read waits for all work queued before; a CUDA graph forbids it.",
     catches="`.item()`, `bool(mask.any())`, `nonzero`, boolean indexing",
@@ -201,7 +205,7 @@ def _compiled_roundoffs(probe: Probe, inputs: Inputs) -> float:
 
 @prop(
     "C18-compile",
-    cost=9,
+    cost=10,
     statement="torch.compile(fullgraph=True, dynamic=True) takes it whole: value, gradient, one "
     "graph for all masks and all sizes from 2 on.",
     rationale="Training steps are compiled; a graph break or a compilation per batch undoes it.",
@@ -266,7 +270,7 @@ _COMPILED: list[tuple[tuple[str, str | None], tuple[str, str], tuple[str, ...]]]
 
 @prop(
     "C18-export",
-    cost=5,
+    cost=10,
     statement="torch.export takes it with dynamic B and L; the program is right at other sizes.",
     rationale="An exported validation step must not be tied to one batch size.",
     catches="sizes or masks baked into the program",
@@ -328,6 +332,7 @@ def _functional(probe: Probe, case: Case) -> Callable[[Tensor, Tensor, Tensor], 
 
 @prop(
     "C19-vmap",
+    cost=9,
     statement="torch.func.vmap maps over any of the inputs, along any dimension, also nested.",
     rationale="Ensembles and per-sample losses are a vmap over the loss.",
     catches="no vmap rule; a sum over the mapped dimension; only right when everything is mapped",
@@ -410,6 +415,7 @@ def _transform_script(probe: Probe, case: Case, inputs: Inputs, where: str) -> s
 
 @prop(
     "C19-grad",
+    cost=9,
     statement="torch.func.grad, and vmap(grad), give the gradient of C11 for each sample.",
     rationale="Per-sample gradients (differential privacy, influence) are vmap(grad(loss)).",
     catches="autograd.Functions without setup_context; gradients mixed across samples",
@@ -428,6 +434,7 @@ def functional_gradients(probe: Probe, case: Case) -> None:
 
 @prop(
     "C12-excluded-transforms",
+    cost=9,
     statement="Under torch.func.grad, jvp and vmap, poison outside the mask reaches no derivative.",
     rationale="A transform takes other paths through a hand-written backward.",
     catches="masking after the square or by a product, in a vmap or jvp rule",
@@ -484,6 +491,7 @@ def _functional_gradients(probe: Probe, case: Case, poisons: tuple[float | None,
 
 @prop(
     "C19-jvp",
+    cost=9,
     statement="torch.func.jvp, vmap(jvp) and jacfwd agree with the formula.",
     rationale="Forward mode composes with the other transforms.",
     catches="autograd.Functions without a jvp; tangents mixed across samples",
@@ -539,6 +547,7 @@ def _jvps(probe: Probe, case: Case, poisons: tuple[float | None, ...]) -> None:
 
 @prop(
     "C19-hessian",
+    cost=9,
     statement="torch.func.jacrev and hessian give 2 · mask · scale on the diagonal, 0 elsewhere.",
     rationale="Forward over reverse, with vmap inside: the deepest nesting in common use.",
     catches="double backward without vmap; saved tensors that do not survive a transform",

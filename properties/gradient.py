@@ -53,7 +53,7 @@ UPSTREAMS = (1.0, -2.5, 3.0, 0.0, 2.0**-6)
     cases=cases(grads=GRADS, upstreams=UPSTREAMS, layouts=LAYOUTS),
     grid=lambda effort: small_grid(
         effort,
-        share=2,
+        share=4,
         shapes=((1, 1), (1, 2), (2, 1), (2, 3), (5, 1), (3, 7)),
         grads=GRADS,
         patterns=("full", "empty", "bernoulli", "one_row", "one"),
@@ -197,6 +197,7 @@ def accumulation(probe: Probe, case: Case) -> None:
 
 @prop(
     "C11-gradcheck",
+    cost=9,
     statement="torch.autograd.gradcheck agrees in float64: reverse and forward mode.",
     rationale="Finite differences know nothing of this suite's formulas: an oracle of its own.",
     catches="a backward that belongs to another forward",
@@ -258,7 +259,7 @@ def _numerically(probe: Probe, case: Case, check: object, **settings: bool) -> N
     cases=cases(tier="lattice", empty=False, layouts=DENSE_LAYOUTS, grads=GRADS),
     grid=lambda effort: small_grid(
         effort,
-        share=4,
+        share=6,
         shapes=((1, 2), (2, 3), (1, 5)),
         patterns=("bernoulli", "one", "all_but_one", "empty"),
         pairs=(*SAME_PAIRS, ("float16", "float32")),
@@ -336,6 +337,7 @@ def empty_trains(probe: Probe, case: Case) -> None:
 
 @prop(
     "C12-excluded-second-order",
+    cost=9,
     statement="Poison outside the mask reaches neither second derivatives nor forward mode.",
     rationale="A double backward, and a jvp, pass the mask by paths of their own.",
     catches="masking after the square or by a product, one derivative further on",
@@ -360,6 +362,7 @@ def excluded_second_order(probe: Probe, case: Case) -> None:
 
 @prop(
     "C13-gradgradcheck",
+    cost=9,
     statement="torch.autograd.gradgradcheck agrees in float64.",
     rationale="Gradient penalties and Hessians differentiate the backward itself.",
     catches="double backward that is zero, missing, or of the wrong sign",
@@ -383,6 +386,7 @@ def gradgradcheck(probe: Probe, case: Case) -> None:
     cases=cases(tier="lattice", empty=False, grads=GRADS, dtypes=("float32", "float64")),
     grid=lambda effort: small_grid(
         effort,
+        share=2,
         shapes=((1, 1), (2, 3), (1, 5)),
         patterns=("full", "bernoulli", "empty"),
         pairs=(*SAME_PAIRS, ("float16", "float32"), ("float32", "float64")),
@@ -475,6 +479,7 @@ def _second_order_script(case: Case, probe: Probe) -> str:
 
 @prop(
     "C13-forward-mode",
+    cost=9,
     statement="The forward-mode derivative is Σ 2 (x_recon − x) · mask · scale · (t_recon − t_x).",
     rationale="Jacobian-vector products are half of torch.func.",
     catches="a jvp missing, of the wrong sign, or blind to the mask",

@@ -282,6 +282,7 @@ def _history_script(case: Case, probe: Probe, what: str) -> str:
 
 @prop(
     "C16-globals",
+    cost=9,
     statement="No global state changes: random state, default dtype, grad mode, threads, warnings.",
     rationale="A loss that draws a random number or sets a default changes everybody's run.",
     catches="manual_seed; set_default_dtype; set_grad_enabled; set_num_threads; filterwarnings",
@@ -368,6 +369,7 @@ def _mode_grid(effort: Effort, pairs: Sequence[tuple[str, str]]) -> Iterator[Cas
     """Small grids with and without gradients, and differences that half precision would round."""
     yield from small_grid(
         effort,
+        share=2,
         shapes=((1, 1), (2, 3), (33, 40)),
         patterns=("full", "bernoulli", "empty"),
         pairs=pairs,

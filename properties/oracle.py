@@ -7,6 +7,7 @@ this file was tuned to an implementation.
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from fractions import Fraction
@@ -31,12 +32,13 @@ class Format:
     smallest: Fraction
     smallest_normal: Fraction
 
-    @property
+    @functools.cached_property
     def overflow(self) -> Fraction:
         """The least real number that rounds to infinity."""
         return self.largest * (1 + self.roundoff / (2 - 2 * self.roundoff))
 
 
+@functools.cache
 def format_of(dtype: torch.dtype) -> Format:
     """Read from `torch.finfo`; the smallest subnormal is smallest normal × machine epsilon."""
     info = torch.finfo(dtype)

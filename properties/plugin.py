@@ -7,10 +7,10 @@ never imports torch.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import tempfile
-import threading
 import time
 from collections.abc import Iterable
 from importlib import metadata
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from .effort import PROFILES
-from .preflight import faults
+from .preflight import SECONDS, faults
 from .report import BAD_STATES, Cell, Table
 
 if TYPE_CHECKING:
@@ -51,32 +51,37 @@ def pytest_configure(config: pytest.Config) -> None:
     }
     config.stash[_TABLE] = Table(config.getoption("--wavemae-target"), settings)
     worker = getattr(config, "workerinput", None)
-    if worker is not None:
-        import torch
-
-        config.stash[_ANSWER] = Path(worker["wavemae_answer"])
-        # Or each worker would start a thread for every core.
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // worker["workercount"]))
+    if worker is None:
+        folder = tempfile.TemporaryDirectory()
+        config.add_cleanup(folder.cleanup)
+        config.stash[_ANSWER] = Path(folder.name) / "faults.json"
         return
-    # Asked while the workers start; they wait for the answer when they collect.
-    folder = tempfile.TemporaryDirectory()
-    config.add_cleanup(folder.cleanup)
-    answer = config.stash[_ANSWER] = Path(folder.name) / "faults.json"
-    asking = threading.Thread(target=_ask, args=(config.stash[_TABLE].targets, answer), daemon=True)
-    asking.start()
-    config.add_cleanup(asking.join)
+    # Imports make hundreds of thousands of objects that stay: searching them for garbage again and
+    # again, and once more at exit, is a fifth of a short run.
+    gc.set_threshold(50_000, 20, 50)
+    config.add_cleanup(gc.freeze)
+    from . import engine  # noqa: F401
+    import torch
 
-
-def _ask(targets: list[str], answer: Path) -> None:
-    draft = answer.with_suffix(".draft")
-    draft.write_text(json.dumps(faults(targets)))
-    draft.rename(answer)
+    gc.freeze()
+    config.stash[_ANSWER] = Path(worker["wavemae_answer"])
+    # Or each worker would start a thread for every core.
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // worker["workercount"]))
 
 
 def _unusable(config: pytest.Config) -> dict[str, str]:
-    """Targets that cannot be used, and why; waits until that is known."""
+    """Targets that cannot be used, and why. One process asks, the others wait for its answer."""
     answer = config.stash[_ANSWER]
+    if not answer.exists() and getattr(config, "workerinput", {}).get("workerid") in (None, "gw0"):
+        from . import engine  # noqa: F401  # what the asked processes inherit
+
+        draft = answer.with_suffix(".draft")
+        draft.write_text(json.dumps(faults(config.stash[_TABLE].targets)))
+        draft.rename(answer)
+    end = time.monotonic() + 4 * SECONDS
     while not answer.exists():
+        if time.monotonic() > end:
+            raise pytest.UsageError("the worker that tries the targets gave no answer")
         time.sleep(0.02)
     found: dict[str, str] = json.loads(answer.read_text())
     return found

@@ -2,15 +2,18 @@
 
 A target that fails to import, hangs, exits or kills its process does so here, and costs its own row
 only. The smoke calls ask for nothing but an answer: whether it is right is for the properties to
-say. The asking side imports nothing heavy, so that the answering side starts at once.
+say.
 """
 
 from __future__ import annotations
 
 import json
-import subprocess
+import multiprocessing
+import os
 import sys
 import tempfile
+import time
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,14 +22,8 @@ if TYPE_CHECKING:
 
 SECONDS = 60
 
-# The child sees the same modules as this process, however Python was started (-m, -I, ...).
-_CHILD = f"""
-import json, pathlib, sys
-sys.path[:] = json.loads(sys.argv[1])
-from {__name__} import fault
-reason = fault(sys.argv[2])
-pathlib.Path(sys.argv[3]).write_text(json.dumps(reason))
-"""
+# A fork has torch imported already, which otherwise takes seconds; macOS and Windows want a spawn.
+_START = "fork" if sys.platform == "linux" else "spawn"
 
 
 def smoke(subject: Subject) -> str | None:
@@ -68,39 +65,39 @@ def fault(target: str) -> str | None:
     return smoke(subject)
 
 
+def _answer(target: str, answer: Path, output: Path) -> None:
+    """The child's part: whatever is printed goes to one file, the answer to another."""
+    descriptor = os.open(output, os.O_WRONLY | os.O_CREAT)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    answer.write_text(json.dumps(fault(target)))
+
+
 def faults(targets: list[str]) -> dict[str, str]:
     """Why each of the targets that cannot be used cannot, each asked in a process of its own."""
-    with tempfile.TemporaryDirectory() as folder:
-        running = []
+    start = multiprocessing.get_context(_START)
+    with tempfile.TemporaryDirectory() as name, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Python 3.12 on: forking while pytest-xdist has a thread
+        folder, running, found = Path(name), [], {}
         for number, target in enumerate(targets):
-            answer = Path(folder) / str(number)
-            command = [sys.executable, "-c", _CHILD, json.dumps(sys.path), target, str(answer)]
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
-            )
-            running.append((target, answer, process))
-        found = {}
-        for target, answer, process in running:
-            try:
-                output, _ = process.communicate(timeout=SECONDS)
-            except subprocess.TimeoutExpired:
+            answer, output = folder / f"{number}.json", folder / f"{number}.txt"
+            process = start.Process(target=_answer, args=(target, answer, output), daemon=True)
+            process.start()
+            running.append((target, answer, output, process))
+        end = time.monotonic() + SECONDS
+        for target, answer, output, process in running:
+            process.join(max(0, end - time.monotonic()))
+            if process.is_alive():
                 process.kill()
-                process.communicate()
+                process.join()
                 found[target] = f"gave no answer within {SECONDS} s of import and smoke calls"
-                continue
-            if not answer.is_file():
-                last = output.strip().splitlines()[-1:] or ["nothing printed"]
+            elif not answer.is_file():
+                printed = output.read_text(errors="replace") if output.is_file() else ""
+                last = printed.strip().splitlines()[-1:] or ["nothing printed"]
                 found[target] = (
-                    f"ended the process on import or in a smoke call (exit {process.returncode}): "
+                    f"ended the process on import or in a smoke call (exit {process.exitcode}): "
                     f"{last[0]}"
                 )
-                continue
-            reason = json.loads(answer.read_text())
-            if reason is not None:
+            elif (reason := json.loads(answer.read_text())) is not None:
                 found[target] = reason
     return found

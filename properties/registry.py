@@ -30,7 +30,8 @@ class Property:
         needs: claims without which it is not run.
         weight: factor on the number of drawn examples; below 1 for expensive checks.
         scaled: the check takes the effort too, and does more in a larger profile.
-        cost: properties of a higher cost start first, so that workers end together.
+        cost: properties of a higher cost start first, so that workers end together. From 9 on:
+            what imports torch's compilers (seconds), which one worker then does for all.
         empty: the property is about empty masks, so that drawing only those is no fault.
     """
 

@@ -52,7 +52,7 @@ def _some(cases: Iterable[Case], effort: Effort) -> Iterator[Case]:
     rationale="The definition of the loss, for every call, dtype pairing and kind of mask.",
     catches="mask inverted or ignored; wrong divisor, factor or power; mean of means; epsilons",
     cases=cases(),
-    grid=lambda effort: small_grid(effort, share=2),
+    grid=lambda effort: small_grid(effort, share=4),
     weight=2,
 )
 def matches_oracle(probe: Probe, case: Case) -> None:
@@ -511,7 +511,7 @@ def poisonings(case: Case) -> Iterator[Case]:
     cases=cases(tier="lattice", empty=False, layouts=DENSE_LAYOUTS),
     grid=lambda effort: small_grid(
         effort,
-        share=3,
+        share=5,
         shapes=((1, 2), (2, 1), (2, 3), (1, 5), (4, 4)),
         patterns=("empty", "bernoulli", "one", "all_but_one", "one_row", "blocks", "first"),
         pairs=(*SAME_PAIRS, ("float16", "float32"), ("float32", "float64")),
@@ -575,7 +575,7 @@ def _non_finite(effort: Effort) -> Iterator[Case]:
             count = shape[0] * shape[1]
             spots = range(count) if count < 10 else (0, 1, count // 2, count - 2, count - 1)
             for spot in spots:
-                for _ in range(8 if count < 10 else 2):
+                for _ in range(8 if count < 10 else 1):
                     number += 1
                     function, reduction = CALLS[number % len(CALLS)]
                     dtype = DTYPES[number % 4 if number % 9 else 0]
@@ -790,6 +790,7 @@ def additive(probe: Probe, case: Case) -> None:
     cases=cases(tier="lattice", empty=False, dtypes=("float32", "float64", "bfloat16")),
     grid=lambda effort: small_grid(
         effort,
+        share=2,
         shapes=((1, 1), (2, 3), (4, 4)),
         pairs=(("float32", "float32"), ("float64", "float64"), ("bfloat16", "bfloat16")),
     ),
