@@ -50,6 +50,6 @@ class Effort:
 
 PROFILES = {
     "quick": Effort("quick", examples=4, thin=80, largest=2**16, most=40),
-    "default": Effort("default", examples=60, thin=1, largest=2**20),
+    "default": Effort("default", examples=40, thin=1, largest=2**20),
     "deep": Effort("deep", examples=600, thin=1, largest=2**24),
 }
