@@ -238,6 +238,7 @@ REDUCTION = tuple(
         ("['sum']", (TypeError, ValueError), "sum|list"),
         ("('mean',)", (TypeError, ValueError), "mean|tuple"),
         ("torch.mean", (TypeError, ValueError), "mean|builtin|function"),
+        ("__import__('enum').Enum('R', {'SUM': 'sum'}).SUM", (TypeError, ValueError), "sum|enum|R"),
     )
 )
 
@@ -333,6 +334,23 @@ def keywords(probe: Probe, case: Case) -> None:
             )
 
 
+def _no_such_call(probe: Probe, case: Case, call: str, what: str) -> None:
+    """Raise unless `call`, which stands for arguments after the function's name, is a TypeError."""
+    loss = getattr(probe.subject, case.function)
+    if loss is None:
+        return
+    inputs = probe.build(case)
+    probe.note(inputs.mask)
+    probe.calls += 1
+    try:
+        got = eval(f"loss({call})", {"loss": loss, **inputs._asdict()})
+    except TypeError:
+        return
+    script = case.script(probe.subject.imports, call=False)
+    script += f"\n{case.function}({call})  # must raise TypeError"
+    raise Violation(what, got=got, wanted="TypeError", script=script)
+
+
 @prop(
     "C1-keyword-only",
     statement="`reduction` given by position raises TypeError.",
@@ -343,21 +361,23 @@ def keywords(probe: Probe, case: Case) -> None:
 def keyword_only(probe: Probe) -> None:
     for function, reduction in itertools.product(FUNCTIONS, REDUCTIONS):
         case = _BASE.but(function=function, reduction=reduction)
-        inputs = probe.build(case)
-        probe.note(inputs.mask)
-        script = case.script(probe.subject.imports, call=False)
-        script += f"\n{function}(x_recon, x, mask, {reduction!r})  # must raise TypeError"
-        loss = getattr(probe.subject, function)
-        if loss is None:
-            continue
-        probe.calls += 1
-        try:
-            got = loss(*inputs, reduction)
-        except TypeError:
-            continue
-        raise Violation(
-            "reduction is taken by position", got=got, wanted="TypeError", script=script
-        )
+        call = f"x_recon, x, mask, {reduction!r}"
+        _no_such_call(probe, case, call, "reduction is taken by position")
+
+
+@prop(
+    "C1-required-arguments",
+    statement="x_recon, x and mask are required: leaving one out raises TypeError.",
+    rationale="A forgotten mask must not become a mask that counts everything.",
+    catches="defaults for arguments that have none",
+    needs=STRICT,
+)
+def required_arguments(probe: Probe) -> None:
+    for function, reduction in itertools.product(FUNCTIONS, (None, *REDUCTIONS)):
+        case = _BASE.but(function=function, reduction=reduction)
+        rest = "" if reduction is None else f", reduction={reduction!r}"
+        for call in ("x_recon, x", "x_recon, mask=mask", "x=x, mask=mask", "x_recon"):
+            _no_such_call(probe, case, call + rest, "an argument may be left out")
 
 
 @prop(
@@ -370,19 +390,7 @@ def keyword_only(probe: Probe) -> None:
 def unknown_keyword(probe: Probe) -> None:
     for function, keyword in itertools.product(FUNCTIONS, ("reduciton", "weight", "size_average")):
         case = _BASE.but(function=function, reduction=None)
-        inputs = probe.build(case)
-        probe.note(inputs.mask)
-        loss = getattr(probe.subject, function)
-        if loss is None:
-            continue
-        probe.calls += 1
-        try:
-            got = loss(*inputs, **{keyword: "sum"})
-        except TypeError:
-            continue
-        script = case.script(probe.subject.imports, call=False)
-        script += f"\n{function}(x_recon, x, mask, {keyword}='sum')  # must raise TypeError"
-        raise Violation(f"{keyword}= is taken", got=got, wanted="TypeError", script=script)
+        _no_such_call(probe, case, f"x_recon, x, mask, {keyword}='sum'", f"{keyword}= is taken")
 
 
 @prop(

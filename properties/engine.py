@@ -14,7 +14,7 @@ from typing import Literal
 import hypothesis
 from hypothesis import HealthCheck, Phase, Verbosity
 
-from . import ambient, arguments, execution, gradient, manners, value
+from . import ambient, arguments, execution, gradient, manners, modes, value
 from .cases import Case
 from .effort import PROFILES, Effort
 from .probe import Probe
@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 # Importing a family registers its properties, here in the order of the clauses.
-FAMILIES = (arguments, value, gradient, manners, execution)
+FAMILIES = (arguments, value, gradient, manners, modes, execution)
 
 State = Literal["pass", "FAIL", "xfail", "XPASS", "error", "not claimed"]
 

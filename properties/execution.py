@@ -58,8 +58,7 @@ def _right_kind(probe: Probe, got: Tensor, case: Case, real: Inputs, inputs: Inp
     ),
 )
 def meta(probe: Probe, case: Case) -> None:
-    if not probe.claims.gradients:
-        case = case.but(grads=())
+    case = probe.without_gradients(case)
     real = probe.build(case)
     probe.selected = True
     inputs = _placed(real, lambda t: t.to("meta"))
@@ -88,8 +87,7 @@ def meta(probe: Probe, case: Case) -> None:
 def fake(probe: Probe, case: Case) -> None:
     from torch._subclasses.fake_tensor import FakeTensorMode
 
-    if not probe.claims.gradients:
-        case = case.but(grads=())
+    case = probe.without_gradients(case)
     real = probe.build(case)
     probe.note(real.mask)
     with FakeTensorMode(allow_non_fake_inputs=True) as mode:
@@ -154,8 +152,7 @@ class _ReadsBack(TorchDispatchMode):
     ),
 )
 def no_host_sync(probe: Probe, case: Case) -> None:
-    if not probe.claims.gradients:
-        case = case.but(grads=())
+    case = probe.without_gradients(case)
     inputs = probe.build(case)
     probe.note(inputs.mask)
     with _ReadsBack() as recorded:
@@ -218,8 +215,7 @@ def _compiled_roundoffs(probe: Probe, inputs: Inputs) -> float:
     ),
 )
 def compiles(probe: Probe, case: Case, effort: Effort) -> None:
-    if not probe.claims.gradients:
-        case = case.but(grads=())
+    case = probe.without_gradients(case)
     torch.compiler.reset()
     counter = _Counting(effort.thin > 1)
     loss_of = _compiled(probe, case, counter, dynamic=True)

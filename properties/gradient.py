@@ -196,6 +196,42 @@ def accumulation(probe: Probe, case: Case) -> None:
 
 
 @prop(
+    "C11-changed-inputs",
+    statement="After an input was changed in place, backward gives the gradient of the call as it "
+    "was made, or raises.",
+    rationale="An augmentation that comes too early must not bend the gradient unseen.",
+    catches="inputs kept past torch's check of their versions",
+    needs=GRADIENTS,
+    grid=lambda effort: small_grid(
+        effort,
+        shapes=((1, 1), (2, 3), (33, 40)),
+        patterns=("full", "bernoulli"),
+        pairs=(*SAME_PAIRS, ("float16", "float32")),
+        grads=GRADS,
+        share=4,
+    ),
+)
+def changed_inputs(probe: Probe, case: Case) -> None:
+    for changed in ("x_recon", "x", "mask"):
+        loss, inputs = probe.loss(case)
+        as_called = Inputs(*(t.detach().clone() for t in inputs))
+        with torch.no_grad():
+            if changed == "mask":
+                inputs.mask.logical_not_()
+            else:
+                getattr(inputs, changed).mul_(-2).add_(1)
+        try:
+            found = probe.pull(case, loss, inputs)
+        except RuntimeError:
+            continue
+        try:
+            probe.right_gradients(found, case, as_called)
+        except Violation as violation:
+            violation.what = f"{changed} was changed before backward, and {violation.what}"
+            raise
+
+
+@prop(
     "C11-gradcheck",
     cost=9,
     statement="torch.autograd.gradcheck agrees in float64: reverse and forward mode.",

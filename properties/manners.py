@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
-from functools import partial
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from . import ambient
-from .cases import DTYPES, LAYOUTS, Case, Constant, Inputs, Lattice, Mask, Operand
+from .cases import DTYPES, LAYOUTS, Case, Inputs, Lattice, Mask, Operand
 from .effort import Effort
 from .probe import Probe, same_bits
 from .registry import prop
@@ -22,10 +21,6 @@ from .value import NAN, SAME_PAIRS
 from .violation import Violation
 
 NAMES = ("x_recon", "x", "mask")
-
-
-def _maybe_gradients(probe: Probe, case: Case) -> Case:
-    return case if probe.claims.gradients else case.but(grads=())
 
 
 def _whole(tensor: Tensor) -> Tensor:
@@ -68,7 +63,7 @@ def _attributes(tensor: Tensor) -> tuple[Any, ...]:
     ),
 )
 def inputs_untouched(probe: Probe, case: Case) -> None:
-    case = _maybe_gradients(probe, case)
+    case = probe.without_gradients(case)
     inputs = probe.build(case)
     probe.note(inputs.mask)
     collected = {name: torch.ones_like(getattr(inputs, name)).detach() for name in case.grads}
@@ -125,7 +120,7 @@ def no_alias(probe: Probe, case: Case) -> None:
     grid=lambda effort: _layouts(effort),
 )
 def layouts(probe: Probe, case: Case) -> None:
-    case = _maybe_gradients(probe, case)
+    case = probe.without_gradients(case)
     loss, inputs = probe.loss(case)
     probe.right_value(loss, case, inputs)
     if case.grads:
@@ -153,6 +148,72 @@ def _layouts(effort: Effort) -> Iterator[Case]:
                         Mask(("bernoulli", "ragged", "blocks")[number % 3], number, m),
                         grads=((), *GRADS)[number % 4],
                     )
+
+
+def _shared(case: Case, probe: Probe) -> Iterator[tuple[str, Inputs]]:
+    """x_recon and x in one memory, in several ways; the mask in its own."""
+    rows, columns = case.shape
+    values = case.x_recon.values.values((rows + 1) * (columns + 1)).reshape(rows + 1, columns + 1)
+    dtype = getattr(torch, case.x_recon.dtype)
+    ways: tuple[tuple[str, Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]], ...] = (
+        ("x is x_recon, one column on", lambda t: t[:-1, :-1], lambda t: t[:-1, 1:]),
+        ("x is x_recon, one row on", lambda t: t[:-1, 1:], lambda t: t[1:, 1:]),
+        (
+            "x is row 0 of x_recon, expanded",
+            lambda t: t[:-1, 1:],
+            lambda t: t[:1, 1:].expand(rows, -1),
+        ),
+        ("x is x_recon transposed", lambda t: t[:rows, :rows], lambda t: t[:rows, :rows].t()),
+    )
+    for what, of_recon, of_x in ways:
+        memory = torch.from_numpy(values).to(dtype).to(probe.device)
+        pair = of_recon(memory).detach(), of_x(memory).detach()
+        shaped = case.but(shape=tuple(pair[0].shape))
+        mask = shaped.build(probe.device).mask
+        for name, tensor in zip(("x_recon", "x"), pair, strict=True):
+            tensor.requires_grad_(name in case.grads)
+        yield what, Inputs(*pair, mask)
+
+
+@prop(
+    "C15-shared-memory",
+    statement="x_recon and x may be different views of one memory.",
+    rationale="One-step-ahead targets are the same signal, shifted by one.",
+    catches="tensors told apart by their address; scratch written into an input",
+    grid=lambda effort: small_grid(
+        effort,
+        shapes=((2, 2), (3, 3), (33, 33)),
+        patterns=("full", "bernoulli"),
+        pairs=SAME_PAIRS,
+        grads=((), ("x_recon", "x")),
+        share=5,
+    ),
+)
+def shared_memory(probe: Probe, case: Case) -> None:
+    case = probe.without_gradients(case)
+    for what, inputs in _shared(case, probe):
+        probe.note(inputs.mask)
+        loss = probe.call(case, inputs)
+        try:
+            probe.right_value(loss, case, inputs)
+            if case.grads:
+                probe.right_gradients(probe.pull(case, loss, inputs), case, inputs)
+        except Violation as violation:
+            violation.what = f"{what}: {violation.what}"
+            violation.script = _plain(case, inputs).script(probe.subject.imports)
+            violation.script += f"\n# the values of a failing call, in which {what}"
+            raise
+
+
+def _plain(case: Case, inputs: Inputs) -> Case:
+    """The case with the values of these tensors."""
+    x_recon, x, mask = (tuple(t.detach().flatten().tolist()) for t in inputs)
+    return case.but(
+        shape=tuple(inputs.x.shape),
+        x_recon=Operand(case.x_recon.dtype, x_recon),
+        x=Operand(case.x.dtype, x),
+        mask=Mask(mask),
+    )
 
 
 @prop(
@@ -185,7 +246,7 @@ def negated_view(probe: Probe, case: Case) -> None:
     weight=0.5,
 )
 def repeatable(probe: Probe, case: Case) -> None:
-    case = _maybe_gradients(probe, case)
+    case = probe.without_gradients(case)
     kept: list[Tensor] | None = None
     for time in range(5):
         loss, inputs = probe.loss(case)
@@ -215,7 +276,7 @@ def repeatable(probe: Probe, case: Case) -> None:
     ),
 )
 def history(probe: Probe, case: Case) -> None:
-    case = _maybe_gradients(probe, case)
+    case = probe.without_gradients(case)
     inputs = probe.build(case.but(grads=()))
     probe.note(inputs.mask)
     first = probe.call(case, inputs)
@@ -228,6 +289,7 @@ def history(probe: Probe, case: Case) -> None:
         ("the mask was cleared in place", lambda: inputs.mask.fill_(False)),
         ("the mask was filled in place", lambda: inputs.mask.fill_(True)),
         ("x_recon got new memory", lambda: _move(inputs.x_recon)),
+        ("a call was refused", lambda: _refused_calls(probe, case, inputs)),
     ]
     for what, change in steps:
         change()
@@ -261,6 +323,16 @@ def history(probe: Probe, case: Case) -> None:
             probe.right_gradients(found, fresh, new)
 
 
+def _refused_calls(probe: Probe, case: Case, inputs: Inputs) -> None:
+    """Calls that fail, each at another argument; whatever they raise is not asked here."""
+    x_recon, x, mask = inputs
+    for given in ((x_recon, x, mask.long()), (x_recon, x[:, :0], mask), (None, x, mask)):
+        with suppress(Exception):
+            probe.raw(case.but(grads=()), *given)
+    with suppress(Exception):
+        probe.function(case.function)(*inputs, reduction="none")
+
+
 def _history_script(case: Case, probe: Probe, what: str) -> str:
     given = f", reduction={case.reduction!r}" if case.reduction else ""
     changes = {
@@ -270,6 +342,14 @@ def _history_script(case: Case, probe: Probe, what: str) -> str:
         "the mask was cleared in place": "mask.fill_(False)",
         "the mask was filled in place": "mask.fill_(True)",
         "x_recon got new memory": "x_recon.set_(x_recon.clone() + 1)",
+        "a call was refused": "\n".join(
+            [
+                "try:",
+                f"    {case.function}(x_recon, x, mask.long())",
+                "except TypeError:",
+                "    pass",
+            ]
+        ),
     }
     call = f"print({case.function}(x_recon, x, mask{given}))"
     lines = [case.but(grads=()).script(probe.subject.imports, call=False), call]
@@ -290,7 +370,7 @@ def _history_script(case: Case, probe: Probe, what: str) -> str:
     weight=0.5,
 )
 def globals_untouched(probe: Probe, case: Case) -> None:
-    case = _maybe_gradients(probe, case)
+    case = probe.without_gradients(case)
     inputs = probe.build(case)
     probe.note(inputs.mask)
     with ambient.unusual():
@@ -330,7 +410,7 @@ def globals_untouched(probe: Probe, case: Case) -> None:
     weight=0.2,
 )
 def silent(probe: Probe, case: Case) -> None:
-    case = _maybe_gradients(probe, case)
+    case = probe.without_gradients(case)
     with ambient.listening() as heard:
         loss, inputs = probe.loss(case)
         if case.grads:
@@ -340,117 +420,6 @@ def silent(probe: Probe, case: Case) -> None:
             raise Violation(
                 f"something came out on {where}", got=repr(text[:200]), wanted="nothing"
             )
-
-
-def _under(probe: Probe, case: Case, context: Callable[[], AbstractContextManager[Any]]) -> None:
-    """The call inside a context gives the bits that it gives outside; backward runs outside."""
-    case = _maybe_gradients(probe, case)
-    outside, inputs = probe.loss(case)
-    found = probe.pull(case, outside, inputs) if case.grads else {}
-    again = probe.build(case)
-    with context():
-        inside = probe.call(case, again)
-    probe.right_value(inside, case, again)
-    if not same_bits(outside, inside):
-        raise Violation("the value is another one there", got=inside, wanted=outside)
-    if case.grads:
-        for name, gradient in probe.pull(case, inside, again).items():
-            if not same_bits(gradient, found[name]):
-                raise Violation(
-                    f"the gradient of {name} is another one there", got=gradient, wanted=found[name]
-                )
-
-
-def _autocast(dtype: torch.dtype, device: str) -> Callable[[], AbstractContextManager[Any]]:
-    return lambda: torch.autocast(device.split(":")[0], dtype=dtype)
-
-
-def _mode_grid(effort: Effort, pairs: Sequence[tuple[str, str]]) -> Iterator[Case]:
-    """Small grids with and without gradients, and differences that half precision would round."""
-    yield from small_grid(
-        effort,
-        share=2,
-        shapes=((1, 1), (2, 3), (33, 40)),
-        patterns=("full", "bernoulli", "empty"),
-        pairs=pairs,
-        grads=((), ("x_recon", "x")),
-    )
-    for dtype, (function, reduction), grads in itertools.product(
-        ("float16", "bfloat16"), CALLS, ((), ("x_recon",))
-    ):
-        operands = Operand(dtype, Constant(2048.0)), Operand(dtype, Constant(0.5))
-        yield Case(function, reduction, (2, 3), *operands, grads=grads)
-
-
-@prop(
-    "C16-autocast",
-    statement="Under autocast, value, dtype and gradient are the same.",
-    rationale="AMP wraps the whole step: a loss that turns half there overflows.",
-    catches="operators that autocast moves to half (matrix products), or to float32",
-    cases=cases(grads=((), *GRADS), empty=False),
-    grid=lambda effort: _mode_grid(effort, (*SAME_PAIRS, ("float16", "float32"))),
-    weight=0.5,
-)
-def autocast(probe: Probe, case: Case) -> None:
-    for dtype in (torch.bfloat16, torch.float16):
-        _under(probe, case, _autocast(dtype, probe.device))
-
-
-@prop(
-    "C16-grad-modes",
-    statement="Under no_grad and inference_mode the value is the same, and nothing requires grad.",
-    rationale="Validation runs the same loss.",
-    catches="in-place tricks that inference mode forbids; grad mode switched on inside",
-    cases=cases(grads=((), *GRADS)),
-    grid=lambda effort: _mode_grid(effort, SAME_PAIRS),
-    weight=0.5,
-)
-def grad_modes(probe: Probe, case: Case) -> None:
-    case = _maybe_gradients(probe, case)
-    outside, _ = probe.loss(case)
-    for context in (torch.no_grad, torch.inference_mode):
-        for build_inside in (False, True):
-            inputs = None if build_inside else probe.build(case)
-            with context():
-                inputs = inputs or probe.build(case)
-                inside = probe.call(case, inputs)
-                if inside.requires_grad:
-                    raise Violation(
-                        f"the loss requires grad under {context.__name__}",
-                        got="requires_grad=True",
-                        wanted="requires_grad=False",
-                    )
-                if not same_bits(outside.detach(), inside):
-                    raise Violation(
-                        f"another value under {context.__name__}", got=inside, wanted=outside
-                    )
-
-
-class _Default(AbstractContextManager[None]):
-    """Another default dtype, for a while."""
-
-    def __init__(self, dtype: torch.dtype) -> None:
-        self.dtype, self.old = dtype, torch.get_default_dtype()
-
-    def __enter__(self) -> None:
-        torch.set_default_dtype(self.dtype)
-
-    def __exit__(self, *_: object) -> None:
-        torch.set_default_dtype(self.old)
-
-
-@prop(
-    "C16-default-dtype",
-    statement="Another default dtype changes nothing.",
-    rationale="Scientific code sets float64, some training code sets bfloat16.",
-    catches="constants, counts and zeros made in the default dtype",
-    cases=cases(grads=((), *GRADS)),
-    grid=lambda effort: _mode_grid(effort, SAME_PAIRS),
-    weight=0.5,
-)
-def default_dtype(probe: Probe, case: Case) -> None:
-    for dtype in (torch.float64, torch.float16, torch.bfloat16):
-        _under(probe, case, partial(_Default, dtype))
 
 
 @prop(
@@ -472,7 +441,7 @@ def threads(probe: Probe, effort: Effort) -> None:
             Mask("bernoulli", k),
             grads=("x_recon", "x") if k % 2 else (),
         )
-        case = _maybe_gradients(probe, probe.fit(case))
+        case = probe.without_gradients(probe.fit(case))
         loss, inputs = probe.loss(case)
         probe.right_value(loss, case, inputs)
         alone = [*probe.pull(case, loss, inputs).values()] if case.grads else []

@@ -60,8 +60,9 @@ def pytest_configure(config: pytest.Config) -> None:
     # again, and once more at exit, is a fifth of a short run.
     gc.set_threshold(50_000, 20, 50)
     config.add_cleanup(gc.freeze)
-    from . import engine  # noqa: F401
     import torch
+
+    from . import engine  # noqa: F401
 
     gc.freeze()
     config.stash[_ANSWER] = Path(worker["wavemae_answer"])

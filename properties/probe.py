@@ -40,6 +40,10 @@ class Probe:
                 case = case.but(**{f"{name}__dtype": first})
         return case
 
+    def without_gradients(self, case: Case) -> Case:
+        """The case, in which nothing requires grad unless gradients are claimed."""
+        return case if self.claims.gradients else case.but(grads=())
+
     def build(self, case: Case) -> Inputs:
         """The tensors of a case, which becomes the case at hand."""
         self.case = case
