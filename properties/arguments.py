@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from .cases import FUNCTIONS, REDUCTIONS, Case, Inputs, Lattice, Mask, Operand
+from .cases import DTYPES, FUNCTIONS, REDUCTIONS, Case, Inputs, Lattice, Mask, Operand
 from .effort import Effort
 from .probe import Probe, same_bits
 from .registry import prop
@@ -435,6 +435,23 @@ def subclasses(probe: Probe, case: Case) -> None:
         ):
             loss = probe.call(case, Inputs(*given, inputs.mask))
             probe.right_value(loss.as_subclass(Tensor), case, inputs)
+            wrt = {n: t for n, t in zip(("x_recon", "x"), given, strict=True) if t.requires_grad}
+            if wrt and not probe.excused(inputs):
+                if not loss.requires_grad:
+                    raise Violation(
+                        f"{' and '.join(wrt)} require grad, and the loss does not",
+                        got="requires_grad=False",
+                        wanted="requires_grad=True",
+                    )
+                found = torch.autograd.grad(loss, tuple(wrt.values()), allow_unused=True)
+                for name, gradient in zip(wrt, found, strict=True):
+                    if gradient is None:
+                        raise Violation(
+                            f"no gradient reaches {name}, a {type(wrt[name]).__name__}",
+                            got="None",
+                            wanted="a tensor",
+                        )
+                    probe.right_gradients({name: gradient}, case, inputs)
 
 
 @prop(
@@ -459,6 +476,32 @@ def non_tensors(probe: Probe, effort: Effort) -> None:
 )
 def value_dtypes(probe: Probe, effort: Effort) -> None:
     _all_refused(probe, effort, VALUE_DTYPES, ((3, 4), (1, 1), (0, 4)))
+
+
+@prop(
+    "C3-unclaimed-dtypes",
+    statement="A dtype that the subject does not claim is refused, or answered rightly.",
+    rationale="Not to support a dtype is no fault; to answer wrongly in it is.",
+    catches="kernels that read the memory of another dtype as their own",
+    needs=STRICT,
+)
+def unclaimed_dtypes(probe: Probe) -> None:
+    claimed = probe.claims.dtypes[0]
+    others = [dtype for dtype in DTYPES if dtype not in probe.claims.dtypes]
+    base = probe.fit(_BASE)
+    loss, inputs = probe.loss(base)
+    probe.right_value(loss, base, inputs)
+    for dtype, (function, reduction) in itertools.product(others, CALLS):
+        for pair in ((dtype, dtype), (claimed, dtype), (dtype, claimed)):
+            case = _BASE.but(function=function, reduction=reduction)
+            if getattr(probe.subject, function) is None:
+                continue
+            case = case.but(x_recon=Operand(pair[0], Lattice(1)), x=Operand(pair[1], Lattice(2)))
+            try:
+                loss, inputs = probe.loss(case)
+            except (TypeError, ValueError):
+                continue
+            probe.right_value(loss, case, inputs)
 
 
 @prop(

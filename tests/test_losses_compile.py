@@ -201,21 +201,17 @@ def trained(
     return results
 
 
-@any_reduction
 @pytest.mark.parametrize(
-    ("backend", "half"),
+    ("reduction", "backend", "half"),
     [
-        ("aot_eager", torch.bfloat16),
-        ("aot_eager", torch.float16),
-        pytest.param("inductor", torch.bfloat16, marks=needs_cpp),
+        *((reduction, "aot_eager", half) for reduction in REDUCTIONS for half in HALF_DTYPES),
+        pytest.param("mean", "inductor", torch.bfloat16, marks=needs_cpp),
     ],
 )
 def test_compiled_training_step_in_autocast(
     reduction: str, backend: str, half: torch.dtype
 ) -> None:
     """Model and loss compiled together give the eager losses and gradients, in one graph."""
-    if backend == "inductor" and reduction != "mean":
-        pytest.skip("aot_eager has tried it; inductor takes seconds")
     counting = Counting(backend)
     got = trained(
         masked_mse,

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
+import wavemae.properties
 from wavemae.properties import Case
 
 RIGHT = "from wavemae.models.losses import masked_mse, masked_sse\n"
@@ -19,6 +21,11 @@ def masked_mse(x_recon, x, mask, *, reduction="mean"):
     losses._check_arguments(x_recon, x, mask, reduction)
     return losses.masked_mse(x_recon, x, ~mask, reduction=reduction)
 """
+
+
+SCHEMA = json.loads(
+    (Path(wavemae.properties.__file__).parent / "report.schema.json").read_text(encoding="utf-8")
+)
 
 
 @dataclass
@@ -36,12 +43,14 @@ class Run:
 
 
 def run(folder: Path, *arguments: str) -> Run:
-    """`python -m wavemae.properties ...` in a folder, profile quick."""
+    """`python -m wavemae.properties ...` in a folder, profile quick; its report fits the schema."""
     report = folder / "report.json"
     command = [sys.executable, "-m", "wavemae.properties", *arguments]
     command += ["--profile", "quick", "--report-json", str(report)]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
     found = json.loads(report.read_text()) if report.exists() else {}
+    if found:
+        jsonschema.validate(found, SCHEMA)
     return Run(done.returncode, done.stdout + done.stderr, found)
 
 

@@ -1,6 +1,6 @@
 """Wrong implementations of the masked losses, by the clause that they break."""
 
-from . import checks, execution, gradient, manners, value
+from . import checks, execution, gradient, manners, modes, value
 from .catalogue import MUTANTS, Mutant
 
-__all__ = ["MUTANTS", "Mutant", "checks", "execution", "gradient", "manners", "value"]
+__all__ = ["MUTANTS", "Mutant", "checks", "execution", "gradient", "manners", "modes", "value"]

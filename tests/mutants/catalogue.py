@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
+from wavemae.properties import Claims
 
 from wavemae.models.losses import Reduction, _check_arguments
 
@@ -21,7 +22,10 @@ Loss = Callable[..., Any]
 
 @dataclass(frozen=True)
 class Mutant:
-    """One wrong implementation: what is wrong, which clause it breaks, who must notice."""
+    """One wrong implementation: what is wrong, which clause it breaks, who must notice.
+
+    Claims are everything, but for mistakes that only a narrower claim lets happen.
+    """
 
     name: str
     bug: str
@@ -29,8 +33,10 @@ class Mutant:
     killed_by: tuple[str, ...]
     masked_sse: Loss
     masked_mse: Loss
+    claims: Claims
 
 
+EVERYTHING = Claims()
 MUTANTS: dict[str, Mutant] = {}
 
 
@@ -49,28 +55,25 @@ def mutant(clause: str, bug: str, *killed_by: str) -> Callable[[Loss], Loss]:
         ) -> Any:
             return masked_sse(x_recon, x, mask, reduction=reduction)
 
-        _add(loss.__name__, bug, clause, killed_by, masked_sse, masked_mse)
+        _add(Mutant(loss.__name__, bug, clause, killed_by, masked_sse, masked_mse, EVERYTHING))
         return loss
 
     return register
 
 
 def whole_mutant(
-    clause: str, bug: str, *killed_by: str
+    clause: str, bug: str, *killed_by: str, claims: Claims = EVERYTHING
 ) -> Callable[[Callable[[], tuple[Loss, Loss]]], Callable[[], tuple[Loss, Loss]]]:
     """Register a function that returns its own (masked_sse, masked_mse), checks included."""
 
     def register(make: Callable[[], tuple[Loss, Loss]]) -> Callable[[], tuple[Loss, Loss]]:
-        _add(make.__name__, bug, clause, killed_by, *make())
+        _add(Mutant(make.__name__, bug, clause, killed_by, *make(), claims))
         return make
 
     return register
 
 
-def _add(
-    name: str, bug: str, clause: str, killed_by: tuple[str, ...], sse: Loss, mse: Loss
-) -> None:
-    name = name.strip("_")
-    if name in MUTANTS:
-        raise ValueError(f"two mutants are called {name}")
-    MUTANTS[name] = Mutant(name, bug, clause, killed_by, sse, mse)
+def _add(mutant: Mutant) -> None:
+    if mutant.name in MUTANTS:
+        raise ValueError(f"two mutants are called {mutant.name}")
+    MUTANTS[mutant.name] = mutant

@@ -6,6 +6,7 @@ everything else is still refused, with the right message.
 
 from __future__ import annotations
 
+import enum
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from wavemae.properties import Claims
 
 from .catalogue import whole_mutant
 from .pieces import Loss, checked, difference, normalise, pair, right
@@ -714,3 +716,41 @@ def refused_x_is_reshaped_in_place():
             raise
 
     return pair(loss)
+
+
+@whole_mutant("C1", "mask may be left out, then everything counts", "C1-required-arguments")
+def mask_may_be_left_out():
+    def filled(x_recon, mask):
+        return torch.ones_like(x_recon, dtype=torch.bool) if mask is ... else mask
+
+    def masked_sse(x_recon, x, mask=..., *, reduction="batch_mean"):
+        return guarded(x_recon, x, filled(x_recon, mask), reduction)
+
+    def masked_mse(x_recon, x, mask=..., *, reduction="mean"):
+        return guarded(x_recon, x, filled(x_recon, mask), reduction)
+
+    return masked_sse, masked_mse
+
+
+@whole_mutant("C3", "an Enum member that is no string is accepted by its value", "C3-reductions")
+def reduction_enum_accepted():
+    def value_of(value: Any, like: Any) -> Any:
+        return value.value if isinstance(value, enum.Enum) else value
+
+    return accepting(reduction=value_of)
+
+
+@whole_mutant(
+    "C3",
+    "claims float32 only, and reads float64 memory as float32",
+    "C3-unclaimed-dtypes",
+    claims=Claims(dtypes=("float32",)),
+)
+def float64_memory_read_as_float32():
+    def as_float32(tensor):
+        return tensor.contiguous().view(torch.float32)[:, : tensor.shape[1]]
+
+    def loss(x_recon, x, mask, reduction):
+        return right(as_float32(x_recon), as_float32(x), mask, reduction)
+
+    return pair(checked(loss))

@@ -1,0 +1,86 @@
+"""A subject that promises less says so in one line each, and is green for what it claims."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from wavemae.properties import PROPERTIES, Claims, Subject, conduct
+
+from wavemae.models.losses import masked_mse, masked_sse
+
+ROOT = Path(__file__).parents[1]
+
+# Importing torch's compilers takes seconds; claims are read the same way everywhere.
+LIGHT = [prop.id for prop in PROPERTIES.values() if prop.cost < 9]
+
+
+def half_result(x_recon: Tensor, x: Tensor, mask: Tensor, *, reduction: Any = "mean") -> Tensor:
+    """Right, but half inputs get a half result."""
+    loss = masked_mse(x_recon, x, mask, reduction=reduction)
+    return loss.to(torch.promote_types(x_recon.dtype, x.dtype))
+
+
+def float32_only(x_recon: Tensor, x: Tensor, mask: Tensor, *, reduction: Any = "mean") -> Tensor:
+    """Right, and refuses every other dtype."""
+    for name, tensor in (("x_recon", x_recon), ("x", x)):
+        if isinstance(tensor, Tensor) and tensor.dtype != torch.float32:
+            raise TypeError(f"{name} must be float32, got {tensor.dtype}; convert it with .float()")
+    return masked_mse(x_recon, x, mask, reduction=reduction)
+
+
+def without_gradients(
+    x_recon: Tensor, x: Tensor, mask: Tensor, *, reduction: Any = "mean"
+) -> Tensor:
+    """Right, and detached."""
+    with torch.no_grad():
+        return masked_mse(x_recon, x, mask, reduction=reduction)
+
+
+SUBJECTS = {
+    "one function only": Subject("one", masked_sse=masked_sse),
+    "half results": Subject("half", masked_mse=half_result, claims=Claims(half_result="half")),
+    "float32 only": Subject("f32", masked_mse=float32_only, claims=Claims(dtypes=("float32",))),
+    "no gradients": Subject("plain", masked_mse=without_gradients, claims=Claims(gradients=False)),
+}
+
+
+@pytest.mark.parametrize("name", SUBJECTS)
+def test_one_line_of_claims_makes_it_green(name: str) -> None:
+    """Every property passes or is not claimed, and most are run."""
+    states = {i: conduct(SUBJECTS[name], i, "quick") for i in LIGHT}
+    blamed = {i: o.reason for i, o in states.items() if o.state not in ("pass", "not claimed")}
+    assert blamed == {}
+    assert sum(o.state == "pass" for o in states.values()) >= 40
+
+
+@pytest.mark.parametrize(
+    ("name", "identifier"),
+    [("half results", "C5-result"), ("float32 only", "C2-dtypes"), ("no gradients", "C11-oracle")],
+)
+def test_without_the_claim_it_is_red(name: str, identifier: str) -> None:
+    """The one line was needed."""
+    subject = SUBJECTS[name]
+    assert conduct(subject, identifier, "quick").state in ("pass", "not claimed")
+    bare = Subject("bare", masked_mse=subject.masked_mse)
+    assert conduct(bare, identifier, "quick").state == "FAIL"
+
+
+def test_example_in_numpy_is_green(tmp_path: Path) -> None:
+    """`python -m wavemae.properties docs/numpy_loss.py:SUBJECT` exits 0; gradients not claimed."""
+    target, report = f"{ROOT / 'docs' / 'numpy_loss.py'}:SUBJECT", tmp_path / "report.json"
+    command = [sys.executable, "-m", "wavemae.properties", target, "--profile", "quick"]
+    command += ["--report-json", str(report), "-n", "1"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (subject,) = json.loads(report.read_text())["subjects"]
+    cells = {cell["property"]: cell for cell in subject["cells"]}
+    assert cells["C11-oracle"]["reason"] == "gradients is not claimed"
+    assert subject["totals"]["pass"] >= 40
+    assert subject["totals"]["pass"] + subject["totals"]["not claimed"] == len(PROPERTIES)
