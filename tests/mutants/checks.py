@@ -754,3 +754,12 @@ def float64_memory_read_as_float32():
         return right(as_float32(x_recon), as_float32(x), mask, reduction)
 
     return pair(checked(loss))
+
+
+@whole_mutant("C1", "the reduction compared by identity", "C1-equal-strings")
+def reduction_compared_by_identity():
+    def loss(x_recon, x, mask, reduction):
+        known = next((name for name in REDUCTIONS if name is reduction), "sum")
+        return right(x_recon, x, mask, known)
+
+    return pair(checked(loss))

@@ -18,6 +18,7 @@ __all__ = ["Reduction", "masked_mse", "masked_sse"]
 
 Reduction = Literal["sum", "mean", "batch_mean"]
 
+_REDUCTIONS = get_args(Reduction)
 _VALUE_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
@@ -172,7 +173,7 @@ def _check_arguments(x_recon: Tensor, x: Tensor, mask: Tensor, reduction: Reduct
             f"reduction must be a string, got {type(reduction).__name__} ({reduction!r}); "
             "pass 'sum', 'mean' or 'batch_mean'"
         )
-    if reduction not in get_args(Reduction):
+    if reduction not in _REDUCTIONS:
         raise ValueError(
             f"reduction must be 'sum', 'mean' or 'batch_mean', got {reduction!r}; for values per "
             "position compute (x_recon - x).square()[mask] yourself"
