@@ -340,7 +340,7 @@ def keywords(probe: Probe, case: Case) -> None:
     rationale="Configuration files and command lines make strings that are equal, not identical.",
     catches="`is` between strings",
     grid=lambda effort: (
-        Case(function, reduction, (3, 4), Operand("float32", Lattice(1)), mask=Mask("bernoulli", 3))
+        _BASE.but(function=function, reduction=reduction)
         for function, reduction in CALLS
         if reduction is not None
     ),

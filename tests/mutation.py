@@ -1,9 +1,9 @@
 """Every small change of a file that cosmic-ray knows, each run against the property suite.
 
 `python tests/mutation.py FILE` copies FILE, which must hold the two losses, into the working
-directory and changes the copy there: another operator, number, comparison, exception. A change lives
-if the quick profile finds nothing; those that are no mistake are listed in `EQUIVALENT` with the
-reason. Exit 1 if any other lives.
+directory and changes the copy there: another operator, number, comparison, exception. A change
+lives if the quick profile finds nothing; those that are no mistake are listed in `EQUIVALENT` with
+the reason. Exit 1 if any other lives.
 """
 
 from __future__ import annotations
