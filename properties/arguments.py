@@ -336,6 +336,7 @@ def keywords(probe: Probe, case: Case) -> None:
 
 @prop(
     "C1-equal-strings",
+    fixed=True,
     statement="A reduction is known by its value: a string made at run time does as well.",
     rationale="Configuration files and command lines make strings that are equal, not identical.",
     catches="`is` between strings",
@@ -379,6 +380,7 @@ def _no_such_call(probe: Probe, case: Case, call: str, what: str) -> None:
 
 @prop(
     "C1-keyword-only",
+    fixed=True,
     statement="`reduction` given by position raises TypeError.",
     rationale="A fourth positional argument may mean anything; the keyword cannot be mistaken.",
     catches="a signature without the bare star",
@@ -393,6 +395,7 @@ def keyword_only(probe: Probe) -> None:
 
 @prop(
     "C1-required-arguments",
+    fixed=True,
     statement="x_recon, x and mask are required: leaving one out raises TypeError.",
     rationale="A forgotten mask must not become a mask that counts everything.",
     catches="defaults for arguments that have none",
@@ -408,6 +411,7 @@ def required_arguments(probe: Probe) -> None:
 
 @prop(
     "C1-unknown-keyword",
+    fixed=True,
     statement="A keyword that the signature does not have raises TypeError.",
     rationale='`reduciton="sum"` must not train silently with the default.',
     catches="**kwargs swallowed",
@@ -482,6 +486,7 @@ def subclasses(probe: Probe, case: Case) -> None:
 
 @prop(
     "C3-non-tensors",
+    fixed=True,
     statement="Anything but a tensor, for any argument, raises TypeError.",
     rationale=_REFUSED_FIRST,
     catches="lists and arrays converted in silence; None or True taken as a mask",
@@ -494,6 +499,7 @@ def non_tensors(probe: Probe, effort: Effort) -> None:
 
 @prop(
     "C3-value-dtypes",
+    fixed=True,
     statement="Integer, bool, complex or float8 values raise TypeError.",
     rationale="uint8 spectra wrap around when they are subtracted; complex squares are no errors.",
     catches="integer wrap-around; complex values; silent promotion of float8",
@@ -506,6 +512,7 @@ def value_dtypes(probe: Probe, effort: Effort) -> None:
 
 @prop(
     "C3-unclaimed-dtypes",
+    fixed=True,
     statement="A dtype that the subject does not claim is refused, or answered rightly.",
     rationale="Not to support a dtype is no fault; to answer wrongly in it is.",
     catches="kernels that read the memory of another dtype as their own",
@@ -532,6 +539,7 @@ def unclaimed_dtypes(probe: Probe) -> None:
 
 @prop(
     "C3-mask-dtypes",
+    fixed=True,
     statement="A mask that is not bool raises TypeError.",
     rationale="An integer mask indexes rows, a {0, 255} mask weighs, a float mask may be anything.",
     catches="integer mask taken as indices; non-binary mask taken as weights",
@@ -553,6 +561,7 @@ _PAIRS = (
 
 @prop(
     "C3-both-alike",
+    fixed=True,
     statement="Two inputs that are wrong in the same way are refused like one.",
     rationale="uint8 spectra against uint8 reconstructions agree with each other, and wrap around.",
     catches="checks that only compare x_recon and x with one another",
@@ -589,6 +598,7 @@ def both_alike(probe: Probe) -> None:
 
 @prop(
     "C3-layouts",
+    fixed=True,
     statement="Sparse inputs, and other layouts that are not strided, raise TypeError.",
     rationale="A sparse tensor's unstored values are zeros to some operations, absent to others.",
     catches="sparse tensors half accepted",
@@ -603,6 +613,7 @@ def layouts(probe: Probe, effort: Effort) -> None:
 
 @prop(
     "C3-shapes",
+    fixed=True,
     statement="A tensor not 2-D, or of another shape, raises ValueError; none is broadcast.",
     rationale="A (B,) target against (B, 1) silently makes B² differences, and still trains.",
     catches="broadcasting; a (B,) mask that selects rows; lengths truncated to the shorter",
@@ -679,6 +690,7 @@ def any_mismatch(probe: Probe, effort: Effort) -> None:
 
 @prop(
     "C3-devices",
+    fixed=True,
     statement="Inputs on different devices raise ValueError.",
     rationale="Moving a tensor in silence costs a synchronisation and hides a mistake.",
     catches="silent `.to(device)`; torch's own RuntimeError from the middle of the arithmetic",
@@ -691,6 +703,7 @@ def devices(probe: Probe, effort: Effort) -> None:
 
 @prop(
     "C3-reductions",
+    fixed=True,
     statement='Any reduction but "sum", "mean" and "batch_mean" is refused.',
     rationale='A misspelt reduction must not fall into another branch; "none" is not offered.',
     catches='an else branch that takes everything; "none" returning a tensor per element',
@@ -703,6 +716,7 @@ def reductions(probe: Probe, effort: Effort) -> None:
 
 @prop(
     "C3-messages",
+    fixed=True,
     statement="The error's message names the argument and says what came.",
     rationale="Three tensors go in; a message that does not say which one is wrong costs an hour.",
     catches="bare assertions; messages of torch's internals",
@@ -772,6 +786,7 @@ class _Arithmetic(TorchDispatchMode):
 
 @prop(
     "C3-before-arithmetic",
+    fixed=True,
     statement="Bad input is refused before any arithmetic.",
     rationale="An error from the middle comes late, speaks of internals, may leave work behind.",
     catches="checks after the subtraction; an unknown reduction noticed at the end",

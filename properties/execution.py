@@ -202,6 +202,7 @@ def _compiled_roundoffs(probe: Probe, inputs: Inputs) -> float:
 
 @prop(
     "C18-compile",
+    fixed=True,
     cost=10,
     statement="torch.compile(fullgraph=True, dynamic=True) takes it whole: value, gradient, one "
     "graph for all masks and all sizes from 2 on.",
@@ -266,6 +267,7 @@ _COMPILED: list[tuple[tuple[str, str | None], tuple[str, str], tuple[str, ...]]]
 
 @prop(
     "C18-export",
+    fixed=True,
     cost=10,
     statement="torch.export takes it with dynamic B and L; the program is right at other sizes.",
     rationale="An exported validation step must not be tied to one batch size.",

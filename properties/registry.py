@@ -32,6 +32,7 @@ class Property:
         scaled: the check takes the effort too, and does more in a larger profile.
         cost: properties of a higher cost start first, so that workers end together. From 9 on:
             what imports torch's compilers (seconds), which one worker then does for all.
+        fixed: its inputs are the same under every seed.
         empty: the property is about empty masks, so that drawing only those is no fault.
     """
 
@@ -44,6 +45,7 @@ class Property:
     grid: Grid | None = None
     needs: tuple[str, ...] = ()
     weight: float = 1.0
+    fixed: bool = False
     empty: bool = False
     scaled: bool = False
     cost: int = 0

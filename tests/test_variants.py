@@ -26,12 +26,15 @@ def test_variant_is_not_blamed(name: str, seed: int, request: pytest.FixtureRequ
     """Every property passes, in the quick profile.
 
     Without `--seeds`, each variant meets every fourth property, and each property a quarter of the
-    variants, so that the tests stay short; the definition always meets all.
+    variants, so that the tests stay short; the definition always meets all. Properties whose inputs
+    are the same under every seed run under the first one.
     """
     subject = Subject(name, *RIGHT[name])
     chosen = list(PROPERTIES)
     if request.config.getoption("--seeds") == 1 and name != "the definition":
         chosen = chosen[list(RIGHT).index(name) % 4 :: 4]
+    if seed > 0:
+        chosen = [identifier for identifier in chosen if not PROPERTIES[identifier].fixed]
     blamed = {}
     for identifier in chosen:
         outcome = conduct(subject, identifier, "quick", seed)
