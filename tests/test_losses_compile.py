@@ -29,9 +29,13 @@ needs_cpp = pytest.mark.skipif(
 )
 
 # Importing inductor has torch script parts of itself, which it deprecates.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:.torch.jit.script_method. is (deprecated|not supported):DeprecationWarning"
-)
+pytestmark = [
+    pytest.mark.filterwarnings(
+        "ignore:.torch.jit.script_method. is (deprecated|not supported):DeprecationWarning"
+    ),
+    # Inductor of torch 2.6 says this of its own configuration.
+    pytest.mark.filterwarnings("ignore:Skipping serialization of skipfiles:UserWarning"),
+]
 
 # Shapes from 2 × 2 on, and how much of each is masked.
 BATCHES = (

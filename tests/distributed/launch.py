@@ -24,6 +24,7 @@ some_ranks = pytest.mark.parametrize(
         ),
     ],
 )
+TORCH = tuple(int(part) for part in torch.__version__.split(".")[:2])
 TIMEOUT = 240  # seconds for all of it; a collective that hangs gives up earlier, by itself
 
 

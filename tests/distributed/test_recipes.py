@@ -5,14 +5,13 @@ from __future__ import annotations
 import doctest
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, distributed
 
 from . import recipes
-from .launch import on_ranks, some_ranks
+from .launch import TORCH, on_ranks, some_ranks
 from .recipes import Autoencoder, Gradients, Part, gradients
 
 needs_distributed = pytest.mark.skipif(
@@ -59,10 +58,9 @@ def test_every_block_is_run() -> None:
 @some_ranks
 def test_ranks(backend: str, ranks: int, tmp_path: Path) -> None:
     """In DDP and FSDP2 the recipe's gradients are exact; of local means, they are far off."""
-    pytest.importorskip("torch.distributed.fsdp")
-    fsdp: Any = torch.distributed.fsdp
-    if not hasattr(fsdp, "fully_shard"):
-        pytest.skip("FSDP2 is public from torch 2.6 on")
+    if TORCH < (2, 9):
+        # 2.9 is the first that was seen to do it.
+        pytest.skip("FSDP2 asks the CPU for CUDA's streams (torch 2.6)")
     results = on_ranks(Path(recipes.__file__), backend, ranks, tmp_path)
     loss, wanted = of_whole_batch(recipes.parts(ranks))
     zero = {name: torch.zeros_like(grad) for name, grad in wanted.items()}

@@ -119,7 +119,7 @@ def _reduce_squared_error(x_recon: Tensor, x: Tensor, mask: Tensor, reduction: R
     # replaces the gradient, and that of a subtraction never multiplies by an operand (C8, C12).
     total = torch.where(mask, difference, 0.0).square().sum()
     if reduction == "mean":
-        return total / torch.count_nonzero(mask).clamp(min=1)
+        return total / mask.sum().clamp(min=1)
     if reduction == "batch_mean":
         return total / max(x.shape[0], 1)
     return total
