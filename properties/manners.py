@@ -153,7 +153,7 @@ def _layouts(effort: Effort) -> Iterator[Case]:
 def _shared(case: Case, probe: Probe) -> Iterator[tuple[str, Inputs]]:
     """x_recon and x in one memory, in several ways; the mask in its own."""
     rows, columns = case.shape
-    values = case.x_recon.values.values((rows + 1) * (columns + 1)).reshape(rows + 1, columns + 1)
+    values = Lattice(case.salt).values((rows + 1) * (columns + 1)).reshape(rows + 1, columns + 1)
     dtype = getattr(torch, case.x_recon.dtype)
     ways: tuple[tuple[str, Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]], ...] = (
         ("x is x_recon, one column on", lambda t: t[:-1, :-1], lambda t: t[:-1, 1:]),

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 SECONDS = 60
 
 # A fork has torch imported already, which otherwise takes seconds; macOS and Windows want a spawn.
-_START = "fork" if sys.platform == "linux" else "spawn"
+if sys.platform == "linux":
+    _START = multiprocessing.get_context("fork")
+else:
+    _START = multiprocessing.get_context("spawn")
 
 
 def smoke(subject: Subject) -> str | None:
@@ -75,13 +78,12 @@ def _answer(target: str, answer: Path, output: Path) -> None:
 
 def faults(targets: list[str]) -> dict[str, str]:
     """Why each of the targets that cannot be used cannot, each asked in a process of its own."""
-    start = multiprocessing.get_context(_START)
     with tempfile.TemporaryDirectory() as name, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Python 3.12 on: forking while pytest-xdist has a thread
         folder, running, found = Path(name), [], {}
         for number, target in enumerate(targets):
             answer, output = folder / f"{number}.json", folder / f"{number}.txt"
-            process = start.Process(target=_answer, args=(target, answer, output), daemon=True)
+            process = _START.Process(target=_answer, args=(target, answer, output), daemon=True)
             process.start()
             running.append((target, answer, output, process))
         end = time.monotonic() + SECONDS

@@ -59,8 +59,8 @@ def test_compiled_definition_is_not_blamed() -> None:
     subject = Subject(
         "compiled", masked_mse=loss, claims=Claims(second_order=False, forward_mode=False)
     )
-    chosen = ("C5-upcast-first", "C8-excluded-value", "C12-excluded-gradient")
-    chosen += ("C14-inputs-untouched", "C16-history")
+    chosen = ["C5-upcast-first", "C8-excluded-value", "C12-excluded-gradient"]
+    chosen += ["C14-inputs-untouched", "C16-history"]
     blamed = {}
     with torch._dynamo.config.patch(recompile_limit=1000):
         for identifier in chosen:
