@@ -30,9 +30,7 @@ needs_cpp = pytest.mark.skipif(
 
 # Importing inductor has torch script parts of itself, which it deprecates.
 pytestmark = [
-    pytest.mark.filterwarnings(
-        "ignore:.torch.jit.script_method. is (deprecated|not supported):DeprecationWarning"
-    ),
+    pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is (deprecated|not supported)"),
     # Inductor of torch 2.6 says this of its own configuration.
     pytest.mark.filterwarnings("ignore:Skipping serialization of skipfiles:UserWarning"),
 ]
