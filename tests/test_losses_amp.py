@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 import torch
 from torch import Tensor, nn
 
-from wavemae import masked_mse, masked_sse
+from .worked_example import GRAD_OF_SUM, MASK, X_RECON, Loss, X, any_reduction, either_loss
 
-Loss = Callable[..., Tensor]
-
-X = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
-X_RECON = torch.tensor([[1.5, 9.0, 5.0], [4.5, 7.0, 3.0]])
-MASK = torch.tensor([[True, False, True], [True, False, True]])
-GRAD_OF_SUM = torch.tensor([[1.0, 0.0, 4.0], [1.0, 0.0, -6.0]])
 # n and B are powers of two here, so that every quotient is exact.
 DIVISOR = {"sum": 1.0, "mean": 4.0, "batch_mean": 2.0}
 
 HALF_DTYPES = (torch.float16, torch.bfloat16)
 
-either_loss = pytest.mark.parametrize("loss", [masked_sse, masked_mse])
-any_reduction = pytest.mark.parametrize("reduction", DIVISOR)
 any_half = pytest.mark.parametrize("half", HALF_DTYPES)
 some_device = pytest.mark.parametrize(
     "device",

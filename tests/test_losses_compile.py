@@ -15,14 +15,11 @@ from wavemae.properties.oracle import exact, gradient_fault, value_fault
 
 from wavemae import masked_mse, masked_sse
 
-Loss = Callable[..., Tensor]
+from .worked_example import REDUCTIONS, Loss, any_reduction, either_loss
 
-REDUCTIONS = ("sum", "mean", "batch_mean")
 HALF_DTYPES = (torch.float16, torch.bfloat16)
 VALUE_DTYPES = (*HALF_DTYPES, torch.float32, torch.float64)
 
-either_loss = pytest.mark.parametrize("loss", [masked_sse, masked_mse])
-any_reduction = pytest.mark.parametrize("reduction", REDUCTIONS)
 needs_cpp = pytest.mark.skipif(
     not any(shutil.which(name) for name in ("c++", "g++", "clang++")),
     reason="inductor needs a C++ compiler, and none of c++, g++, clang++ is here",

@@ -2,24 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import pytest
 import torch
-from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
-from wavemae import masked_mse, masked_sse
-
-Loss = Callable[..., Tensor]
-
-X = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
-X_RECON = torch.tensor([[1.5, 9.0, 5.0], [4.5, 7.0, 3.0]])
-MASK = torch.tensor([[True, False, True], [True, False, True]])
-REDUCTIONS = ("sum", "mean", "batch_mean")
-
-either_loss = pytest.mark.parametrize("loss", [masked_sse, masked_mse])
-any_reduction = pytest.mark.parametrize("reduction", REDUCTIONS)
+from .worked_example import MASK, X_RECON, Loss, X, any_reduction, either_loss
 
 
 @either_loss

@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from wavemae import masked_mse, masked_sse
+from .worked_example import GRAD_OF_SUM, MASK, X_RECON, Loss, X, any_reduction, either_loss
 
-Loss = Callable[..., Tensor]
-
-X = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
-X_RECON = torch.tensor([[1.5, 9.0, 5.0], [4.5, 7.0, 3.0]])
-MASK = torch.tensor([[True, False, True], [True, False, True]])
-# Twice the masked differences, that is the gradient of the sum by x_recon.
-GRAD_OF_SUM = torch.tensor([[1.0, 0.0, 4.0], [1.0, 0.0, -6.0]])
 SCALE = {"sum": 1.0, "mean": 1 / 4, "batch_mean": 1 / 2}
 
 VALUE_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-REDUCTIONS = tuple(SCALE)
-
-either_loss = pytest.mark.parametrize("loss", [masked_sse, masked_mse])
-any_reduction = pytest.mark.parametrize("reduction", REDUCTIONS)
 
 
 def leaf(tensor: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:

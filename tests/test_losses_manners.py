@@ -13,16 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from wavemae import masked_mse, masked_sse
-
-Loss = Callable[..., Tensor]
-
-X = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
-X_RECON = torch.tensor([[1.5, 9.0, 5.0], [4.5, 7.0, 3.0]])
-MASK = torch.tensor([[True, False, True], [True, False, True]])
-GRAD_OF_SUM = torch.tensor([[1.0, 0.0, 4.0], [1.0, 0.0, -6.0]])
-
-either_loss = pytest.mark.parametrize("loss", [masked_sse, masked_mse])
+from .worked_example import GRAD_OF_SUM, MASK, X_RECON, Loss, X, either_loss
 
 
 @contextmanager

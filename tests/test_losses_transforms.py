@@ -11,15 +11,10 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, grad, hessian, jacfwd, jacrev, jvp, vjp, vmap
 
-from wavemae import masked_mse, masked_sse
+from .worked_example import GRAD_OF_SUM, MASK, X_RECON, Loss, X, any_reduction, either_loss
 
-Loss = Callable[..., Tensor]
 Dims: TypeAlias = tuple[int | None, int | None, int | None]
 
-X = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
-X_RECON = torch.tensor([[1.5, 9.0, 5.0], [4.5, 7.0, 3.0]])
-MASK = torch.tensor([[True, False, True], [True, False, True]])
-GRAD_OF_SUM = torch.tensor([[1.0, 0.0, 4.0], [1.0, 0.0, -6.0]])
 DIRECTION = torch.tensor([[1.0, 10.0, 2.0], [3.0, 10.0, 4.0]])
 # Divisors are powers of two, and sums exact, here as in the stacks: every comparison is `==`.
 DIVISOR = {"sum": 1.0, "mean": 4.0, "batch_mean": 2.0}
@@ -31,8 +26,6 @@ XS = torch.stack([X, X_RECON, X + 3.0])
 MASKS = torch.stack([MASK, COLUMN, torch.zeros_like(MASK)])
 SAMPLES = len(MASKS)
 
-either_loss = pytest.mark.parametrize("loss", [masked_sse, masked_mse])
-any_reduction = pytest.mark.parametrize("reduction", DIVISOR)
 
 IN_DIMS: list[Dims] = [
     (dim if first else None, dim if second else None, dim if third else None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable
 from fractions import Fraction
 
 import pytest
@@ -13,19 +12,10 @@ from torch import Tensor
 
 from wavemae import Reduction, masked_mse, masked_sse
 
-Loss = Callable[..., Tensor]
-
-X = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
-X_RECON = torch.tensor([[1.5, 9.0, 5.0], [4.5, 7.0, 3.0]])
-MASK = torch.tensor([[True, False, True], [True, False, True]])
-# Masked differences 0.5, 2, 0.5, -3; their squares 0.25, 4, 0.25, 9; the sum 13.5.
+from .worked_example import MASK, X_RECON, Loss, X, any_reduction, either_loss
 
 HALF_DTYPES = (torch.float16, torch.bfloat16)
 VALUE_DTYPES = (*HALF_DTYPES, torch.float32, torch.float64)
-REDUCTIONS = ("sum", "mean", "batch_mean")
-
-either_loss = pytest.mark.parametrize("loss", [masked_sse, masked_mse])
-any_reduction = pytest.mark.parametrize("reduction", REDUCTIONS)
 
 
 @pytest.mark.parametrize(("loss", "default"), [(masked_sse, "batch_mean"), (masked_mse, "mean")])
