@@ -251,6 +251,16 @@ class Case:
         inputs = self.build()
         return not all(bool(torch.isfinite(t).all()) for t in inputs[:2])
 
+    def holding(self, inputs: Inputs) -> Case:
+        """The case with the values of these tensors, contiguous, in the case's dtypes."""
+        x_recon, x, mask = (tuple(t.detach().cpu().flatten().tolist()) for t in inputs)
+        return self.but(
+            shape=tuple(inputs.mask.shape),
+            x_recon=Operand(self.x_recon.dtype, x_recon),
+            x=Operand(self.x.dtype, x),
+            mask=Mask(mask),
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; numbers as hex floats, so that nothing is rounded."""
         plain: dict[str, Any] = _plain(self)

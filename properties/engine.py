@@ -127,7 +127,7 @@ def _run(prop: Property, probe: Probe, spend: Effort, examples: list[int]) -> No
         for case in spend.some_of(prop.grid(dataclasses.replace(spend, seed=number))):
             examples[0] += 1
             _judge(prop, probe, probe.fit(case), spend)
-    if prop.cases is not None and spend.drawn(prop.weight, alone=prop.grid is None):
+    if prop.cases is not None:
         _draw(prop, probe, spend, number, examples)
     if probe.calls == 0:
         raise SuiteError(f"{prop.id} never called its subject, so its pass would mean nothing")
@@ -147,8 +147,11 @@ def _draw(prop: Property, probe: Probe, spend: Effort, number: int, examples: li
             raise
 
     assert prop.cases is not None
+    count = spend.drawn(prop.weight, alone=prop.grid is None)
+    if count == 0:
+        return
     settings = hypothesis.settings(
-        max_examples=spend.drawn(prop.weight, alone=prop.grid is None),
+        max_examples=count,
         database=None,
         deadline=None,
         derandomize=False,

@@ -389,20 +389,10 @@ def _right_slice(probe: Probe, got: Tensor, case: Case, inputs: Inputs, where: s
 
 
 def _transform_script(probe: Probe, case: Case, inputs: Inputs, where: str) -> str:
-    rows, columns = inputs.mask.shape
-    recon, target, mask = (oracle.as_array(t).reshape(-1) for t in inputs)
-    plain = Case(
-        case.function,
-        case.reduction,
-        (rows, columns),
-        Operand(case.x_recon.dtype, tuple(recon.tolist())),
-        Operand(case.x.dtype, tuple(target.tolist())),
-        Mask(tuple(bool(b) for b in mask)),
-    )
     given = f", reduction={case.reduction!r}" if case.reduction else ""
     return "\n".join(
         [
-            plain.script(probe.subject.imports, call=False),
+            case.holding(inputs).script(probe.subject.imports, call=False),
             f"# {where}; here the same slice, mapped on its own",
             f"print({case.function}(x_recon, x, mask{given}))",
             f"mapped = torch.func.vmap(lambda a, b, m: {case.function}(a, b, m{given}))",

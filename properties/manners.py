@@ -200,20 +200,9 @@ def shared_memory(probe: Probe, case: Case) -> None:
                 probe.right_gradients(probe.pull(case, loss, inputs), case, inputs)
         except Violation as violation:
             violation.what = f"{what}: {violation.what}"
-            violation.script = _plain(case, inputs).script(probe.subject.imports)
+            violation.script = case.holding(inputs).script(probe.subject.imports)
             violation.script += f"\n# the values of a failing call, in which {what}"
             raise
-
-
-def _plain(case: Case, inputs: Inputs) -> Case:
-    """The case with the values of these tensors."""
-    x_recon, x, mask = (tuple(t.detach().flatten().tolist()) for t in inputs)
-    return case.but(
-        shape=tuple(inputs.x.shape),
-        x_recon=Operand(case.x_recon.dtype, x_recon),
-        x=Operand(case.x.dtype, x),
-        mask=Mask(mask),
-    )
 
 
 @prop(

@@ -113,17 +113,15 @@ def grad_modes(probe: Probe, case: Case) -> None:
                     )
 
 
-class _Default(AbstractContextManager[None]):
-    """Another default dtype, for a while."""
-
-    def __init__(self, dtype: torch.dtype) -> None:
-        self.dtype, self.old = dtype, torch.get_default_dtype()
-
-    def __enter__(self) -> None:
-        torch.set_default_dtype(self.dtype)
-
-    def __exit__(self, *_: object) -> None:
-        torch.set_default_dtype(self.old)
+@contextmanager
+def _set(read: Callable[[], Any], write: Callable[[Any], Any], value: Any) -> Iterator[None]:
+    """Another value of one of torch's settings, for a while."""
+    before = read()
+    write(value)
+    try:
+        yield
+    finally:
+        write(before)
 
 
 @prop(
@@ -137,17 +135,7 @@ class _Default(AbstractContextManager[None]):
 )
 def default_dtype(probe: Probe, case: Case) -> None:
     for dtype in (torch.float64, torch.float16, torch.bfloat16):
-        _under(probe, case, partial(_Default, dtype))
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+        _under(probe, case, partial(_set, torch.get_default_dtype, torch.set_default_dtype, dtype))
 
 
 @prop(
@@ -162,27 +150,8 @@ def _threads(count: int) -> Iterator[None]:
 )
 def thread_count(probe: Probe, case: Case) -> None:
     for count in (1, 2, 3, 7):
-        _under(probe, case, partial(_threads, count), bits=False)
-
-
-@contextmanager
-def _deterministic() -> Iterator[None]:
-    before = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(True)
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before)
-
-
-@contextmanager
-def _matmul_precision() -> Iterator[None]:
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("medium")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
+        context = partial(_set, torch.get_num_threads, torch.set_num_threads, count)
+        _under(probe, case, context, bits=False)
 
 
 def _elsewhere(tensor: Tensor) -> Tensor:
@@ -190,8 +159,10 @@ def _elsewhere(tensor: Tensor) -> Tensor:
 
 
 _MODES: tuple[Context, ...] = (
-    _deterministic,
-    _matmul_precision,
+    partial(
+        _set, torch.are_deterministic_algorithms_enabled, torch.use_deterministic_algorithms, True
+    ),
+    partial(_set, torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, "medium"),
     partial(torch.autograd.set_detect_anomaly, True, check_nan=False),
     partial(torch.autograd.graph.saved_tensors_hooks, _elsewhere, _elsewhere),
 )

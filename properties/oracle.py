@@ -38,6 +38,11 @@ class Format:
         return self.largest * (1 + self.roundoff / (2 - 2 * self.roundoff))
 
 
+def result_dtype(x_recon: torch.dtype, x: torch.dtype) -> torch.dtype:
+    """C5: the dtype to which both and float32 promote."""
+    return torch.promote_types(torch.promote_types(x_recon, x), torch.float32)
+
+
 @functools.cache
 def format_of(dtype: torch.dtype) -> Format:
     """Read from `torch.finfo`; the smallest subnormal is smallest normal × machine epsilon."""
@@ -213,9 +218,7 @@ def gradient_fault(
     if not mask.any():
         return None
     divisor = {"sum": 1, "mean": int(mask.sum()), "batch_mean": mask.shape[0]}[reduction]
-    working = torch.promote_types(
-        torch.promote_types(inputs.x_recon.dtype, inputs.x.dtype), torch.float32
-    )
+    working = result_dtype(inputs.x_recon.dtype, inputs.x.dtype)
     fmt, work = format_of(got.dtype), format_of(working)
     with np.errstate(all="ignore"):
         wide = np.longdouble

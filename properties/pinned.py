@@ -789,8 +789,7 @@ def _hexes(tensor: Tensor) -> list[str]:
 
 
 def _result_dtype(inputs: Inputs) -> torch.dtype:
-    both = torch.promote_types(inputs.x_recon.dtype, inputs.x.dtype)
-    return torch.promote_types(both, torch.float32)
+    return oracle.result_dtype(inputs.x_recon.dtype, inputs.x.dtype)
 
 
 def _described(pin: Pin, inputs: Inputs) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import torch
 
+from . import oracle
 from .cases import DTYPES, FUNCTIONS
 
 
@@ -109,10 +110,9 @@ class Subject:
 
     def result_dtype(self, x_recon: torch.dtype, x: torch.dtype) -> torch.dtype:
         """C5: promote(x_recon, x, float32), or without float32 where half results are claimed."""
-        both = torch.promote_types(x_recon, x)
         if self.claims.half_result == "half":
-            return both
-        return torch.promote_types(both, torch.float32)
+            return torch.promote_types(x_recon, x)
+        return oracle.result_dtype(x_recon, x)
 
 
 def load_subject(target: str) -> Subject:

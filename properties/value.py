@@ -630,7 +630,7 @@ def sentinels(probe: Probe, case: Case) -> None:
     statement="The loss is never negative, and never −0.0.",
     rationale="It is a sum of squares.",
     catches="expanded squares that cancel below zero; signs lost",
-    cases=cases(tier="extreme", empty=False),
+    cases=cases(tier="extreme"),
     weight=0.5,
 )
 def non_negative(probe: Probe, case: Case) -> None:

@@ -75,8 +75,8 @@ def main() -> int:
     module, session = Path(file.name), Path("session.sqlite")
     shutil.copyfile(file, module)
     Path("settings.toml").write_text(SETTINGS.format(module=module, python=sys.executable))
-    for command in (["init", "settings.toml", str(session), "--force"], ["exec", "settings.toml"]):
-        arguments = command if command[0] == "init" else [*command, str(session)]
+    for command in (["init", "--force"], ["exec"]):
+        arguments = [*command, "settings.toml", str(session)]
         subprocess.run([sys.executable, "-m", "cosmic_ray.cli", *arguments], check=True)
     tried, lives = survivors(session)
     unexplained = 0
