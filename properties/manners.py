@@ -51,6 +51,21 @@ def _attributes(tensor: Tensor) -> tuple[Any, ...]:
     )
 
 
+def _in_every_layout(effort: Effort) -> Iterator[Case]:
+    """Few elements, down to one, all three inputs laid out alike."""
+    for salt, (layout, shape, dtype) in enumerate(
+        itertools.product(LAYOUTS, ((1, 1), (2, 3), (3, 3)), ("float32", "float16", "float64"))
+    ):
+        yield Case(
+            *CALLS[salt % len(CALLS)],
+            shape,
+            Operand(dtype, Lattice(effort.seed + salt), layout),
+            Operand(dtype, Lattice(effort.seed + salt + 1), layout),
+            Mask(("full", "bernoulli")[salt % 2], salt, layout),
+            salt=salt,
+        )
+
+
 @prop(
     "C14-inputs-untouched",
     statement="Inputs keep values, versions, requires_grad, strides and .grad, through backward.",
@@ -59,7 +74,10 @@ def _attributes(tensor: Tensor) -> tuple[Any, ...]:
     cases=cases(tier="hard", layouts=LAYOUTS, grads=((), *GRADS)),
     grid=lambda effort: (
         case.but(x_recon__outside=NAN, x__outside=NAN, grads=((), *GRADS)[case.salt % 4])
-        for case in sized_grid(effort, patterns=("bernoulli", "empty", "full"), largest=2**13)
+        for case in itertools.chain(
+            _in_every_layout(effort),
+            sized_grid(effort, patterns=("bernoulli", "empty", "full"), largest=2**13),
+        )
     ),
 )
 def inputs_untouched(probe: Probe, case: Case) -> None:
