@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import random
@@ -14,11 +15,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch._C import _len_torch_dispatch_stack, _len_torch_function_stack
 
 
 def _numpy_state() -> bytes:
     state: dict[str, Any] = np.random.get_state(legacy=False)["state"]
     return bytes(state["key"].tobytes()) + bytes(str(state["pos"]), "ascii")
+
+
+def _modes() -> tuple[int, int]:
+    """How many modes are entered."""
+    return _len_torch_dispatch_stack(), _len_torch_function_stack()
 
 
 _READ: dict[str, Callable[[], Any]] = {
@@ -32,7 +39,14 @@ _READ: dict[str, Callable[[], Any]] = {
     "anomaly mode": torch.is_anomaly_enabled,
     "CPU autocast": lambda: torch.is_autocast_enabled("cpu"),
     "CPU autocast dtype": lambda: torch.get_autocast_dtype("cpu"),
+    "autocast cache": torch.is_autocast_cache_enabled,
     "float32 matmul precision": torch.get_float32_matmul_precision,
+    "cuDNN benchmark": lambda: torch.backends.cudnn.benchmark,
+    "cuDNN deterministic": lambda: torch.backends.cudnn.deterministic,
+    "TF32 in cuDNN": lambda: torch.backends.cudnn.allow_tf32,
+    "warnings of torch always": torch.is_warn_always_enabled,
+    "print options of torch": torch._tensor_str.get_printoptions,
+    "dispatch and function modes": _modes,
     "flush of subnormals": lambda: (torch.tensor([1e-40]) * 1.0).item() == 0.0,
     "torch random state": lambda: torch.get_rng_state().numpy().tobytes(),
     "random state of Python": random.getstate,
@@ -40,6 +54,10 @@ _READ: dict[str, Callable[[], Any]] = {
     "warning filters": lambda: list(warnings.filters),
     "standard streams": lambda: (id(sys.stdout), id(sys.stderr)),
     "NumPy error handling": np.geterr,
+    "NumPy print options": np.get_printoptions,
+    "garbage collector": lambda: (gc.isenabled(), gc.get_threshold()),
+    "excepthook": lambda: sys.excepthook,
+    "root logger": lambda: (logging.root.level, list(logging.root.handlers), logging.root.disabled),
     "current directory": os.getcwd,
     "environment": lambda: dict(os.environ),
     "recursion limit": sys.getrecursionlimit,
@@ -78,6 +96,14 @@ def restored() -> Iterator[None]:
         os.environ.clear()
         os.environ.update(environment)
 
+    def collector_as_before() -> None:
+        enabled, thresholds = before["garbage collector"]
+        gc.set_threshold(*thresholds)
+        (gc.enable if enabled else gc.disable)()
+
+    def root_logger_as_before() -> None:
+        logging.root.level, logging.root.handlers[:], logging.root.disabled = before["root logger"]
+
     undo: dict[str, Callable[[], Any]] = {
         "default dtype": lambda: torch.set_default_dtype(before["default dtype"]),
         "default device": lambda: torch.set_default_device(before["default device"]),
@@ -92,11 +118,31 @@ def restored() -> Iterator[None]:
         "float32 matmul precision": lambda: torch.set_float32_matmul_precision(
             before["float32 matmul precision"]
         ),
+        "autocast cache": lambda: torch.set_autocast_cache_enabled(before["autocast cache"]),
+        "cuDNN benchmark": lambda: setattr(
+            torch.backends.cudnn, "benchmark", before["cuDNN benchmark"]
+        ),
+        "cuDNN deterministic": lambda: setattr(
+            torch.backends.cudnn, "deterministic", before["cuDNN deterministic"]
+        ),
+        "TF32 in cuDNN": lambda: setattr(
+            torch.backends.cudnn, "allow_tf32", before["TF32 in cuDNN"]
+        ),
+        "warnings of torch always": lambda: torch.set_warn_always(
+            before["warnings of torch always"]
+        ),
+        "print options of torch": lambda: torch.set_printoptions(
+            **before["print options of torch"]
+        ),
         "flush of subnormals": lambda: torch.set_flush_denormal(before["flush of subnormals"]),
         "torch random state": lambda: torch.set_rng_state(torch_state),
         "random state of Python": lambda: random.setstate(python_state),
         "random state of NumPy": lambda: np.random.set_state(numpy_state),
         "NumPy error handling": lambda: np.seterr(**before["NumPy error handling"]),
+        "NumPy print options": lambda: np.set_printoptions(**before["NumPy print options"]),
+        "garbage collector": collector_as_before,
+        "excepthook": lambda: setattr(sys, "excepthook", before["excepthook"]),
+        "root logger": root_logger_as_before,
         "current directory": lambda: os.chdir(before["current directory"]),
         "environment": environment_as_before,
         "recursion limit": lambda: sys.setrecursionlimit(before["recursion limit"]),

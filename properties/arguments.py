@@ -113,6 +113,7 @@ def _plain_tensor(value: Any) -> bool:
         and not value.is_nested
         and value.device.type != "meta"
         and value.element_size() <= 8
+        and value.dtype != torch.complex32  # which torch cannot compare
         and not str(value.dtype).startswith("torch.float8")
     )
 
@@ -159,11 +160,17 @@ VALUE_DTYPES = tuple(
         ("int16", "int16|short"),
         ("int8", "int8|char"),
         ("uint8", "uint8|byte"),
+        ("uint16", "uint16"),
+        ("uint32", "uint32"),
+        ("uint64", "uint64"),
         ("bool", "bool"),
+        ("complex32", "complex|chalf"),
         ("complex64", "complex"),
         ("complex128", "complex"),
         ("float8_e4m3fn", "float8"),
         ("float8_e5m2", "float8"),
+        ("float8_e4m3fnuz", "float8"),
+        ("float8_e5m2fnuz", "float8"),
     )
 )
 MASK_DTYPES = tuple(
@@ -190,7 +197,11 @@ LAYOUTS = tuple(
         ("good.to_sparse()", "sparse|coo"),
         ("good.to_sparse_csr()", "sparse|csr"),
         ("good.to_sparse_csc()", "sparse|csc"),
+        ("good.to_sparse_bsr((1, 2))", "sparse|bsr"),
+        ("good.to_sparse_bsc((3, 1))", "sparse|bsc"),
+        ("good.detach().float().to_mkldnn()", "mkldnn|layout"),
     )
+    if "mkldnn" not in make or (name != "mask" and torch.backends.mkldnn.is_available())
 )
 SHAPES = tuple(
     Bad(name, make, ValueError, (fact,))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,6 +33,7 @@ from .strategies import (
     EMPTY_SHAPES,
     GRADS,
     cases,
+    scattered,
     sized_grid,
     small_grid,
 )
@@ -83,6 +86,19 @@ def matches_oracle(probe: Probe, case: Case) -> None:
 )
 def sizes(probe: Probe, case: Case) -> None:
     case = case.but(grads=GRADS[case.salt % 3])
+    loss, inputs, found = probe.gradients(case)
+    probe.right_gradients(found, case, inputs)
+
+
+@prop(
+    "C11-any-size",
+    statement="The gradient is right at any size, round ones among them, with any dtypes and mask.",
+    rationale="Real batches are 48 × 1000 as well as 32 × 64.",
+    catches="whatever needs a certain length together with a certain dtype, mask or call",
+    needs=GRADIENTS,
+    grid=lambda effort: scattered(effort, grads=GRADS),
+)
+def any_size(probe: Probe, case: Case) -> None:
     loss, inputs, found = probe.gradients(case)
     probe.right_gradients(found, case, inputs)
 
@@ -145,15 +161,26 @@ def upstream(probe: Probe, case: Case) -> None:
         scaled = case.but(upstream=factor)
         loss, inputs, found = probe.gradients(scaled)
         probe.right_gradients(found, scaled, inputs)
-    # The same through the graph, as training code scales: 3·loss, and the mean of two losses.
     inputs = probe.build(case)
     wrt = [getattr(inputs, name) for name in case.grads]
     loss, again = probe.call(case, inputs), probe.call(case, inputs)
     if not loss.requires_grad and probe.excused(inputs):
         return
-    pulled = torch.autograd.grad((3 * loss + (again - loss) / 2), wrt)
-    found = dict(zip(case.grads, pulled, strict=True))
-    probe.right_gradients(found, case.but(upstream=3.0), inputs)
+    # Through the graph, as training code scales: 3·loss, and the mean of two losses. And as an
+    # element of a larger tensor, or negated lazily: memory begins with another number there.
+    ways = [torch.autograd.grad((3 * loss + (again - loss) / 2), wrt, retain_graph=True)]
+    for view in _views_of_three(loss):
+        ways.append(torch.autograd.grad(loss, wrt, view, retain_graph=True))
+    for pulled in ways:
+        found = dict(zip(case.grads, pulled, strict=True))
+        probe.right_gradients(found, case.but(upstream=3.0), inputs)
+
+
+def _views_of_three(loss: Tensor) -> list[Tensor]:
+    """0-d tensors that hold 3, each a view of memory that begins with something else."""
+    row = torch.tensor([NAN, 3.0, NAN], dtype=loss.dtype, device=loss.device)
+    pair = torch.stack([torch.zeros_like(row), -row], dim=-1).detach()
+    return [row[1], row[1:2].expand(4)[3], torch.view_as_complex(pair)[1].conj().imag]
 
 
 def _dtypes(case: Case) -> tuple[str, str]:
@@ -199,9 +226,10 @@ def accumulation(probe: Probe, case: Case) -> None:
 
 @prop(
     "C11-changed-inputs",
-    statement="After x_recon or x was changed in place, backward gives the gradient of the call as "
-    "it was made, or raises.",
-    rationale="An augmentation that comes too early must not bend the gradient unseen.",
+    statement="After an input was changed in place, backward gives the gradient of the call as it "
+    "was made, or raises.",
+    rationale="An augmentation, or the next mask, that comes too early must not bend the gradient "
+    "unseen.",
     catches="inputs kept past torch's check of their versions",
     needs=GRADIENTS,
     grid=lambda effort: small_grid(
@@ -214,11 +242,14 @@ def accumulation(probe: Probe, case: Case) -> None:
     ),
 )
 def changed_inputs(probe: Probe, case: Case) -> None:
-    for changed in ("x_recon", "x"):
+    for changed in ("x_recon", "x", "mask"):
         loss, inputs = probe.loss(case)
         as_called = Inputs(*(t.detach().clone() for t in inputs))
         with torch.no_grad():
-            getattr(inputs, changed).mul_(-2).add_(1)
+            if changed == "mask":
+                inputs.mask.logical_not_()
+            else:
+                getattr(inputs, changed).mul_(-2).add_(1)
         try:
             found = probe.pull(case, loss, inputs)
         except RuntimeError:
@@ -418,14 +449,16 @@ def gradgradcheck(probe: Probe, case: Case) -> None:
     catches="double backward silently wrong; no term for the upstream gradient; wrong beyond the "
     "first element",
     needs=SECOND,
-    cases=cases(tier="lattice", empty=False, grads=GRADS, dtypes=("float32", "float64")),
-    grid=lambda effort: small_grid(
-        effort,
-        share=2,
-        shapes=((1, 1), (2, 3), (1, 5)),
-        patterns=("full", "bernoulli", "empty"),
-        pairs=(*SAME_PAIRS, ("float16", "float32"), ("float32", "float64")),
-        grads=GRADS,
+    grid=lambda effort: itertools.chain(
+        small_grid(
+            effort,
+            share=2,
+            shapes=((1, 1), (2, 3), (1, 5)),
+            patterns=("full", "bernoulli", "empty"),
+            pairs=(*SAME_PAIRS, ("float16", "float32"), ("float32", "float64")),
+            grads=GRADS,
+        ),
+        scattered(effort, count=60, largest=2**13, layouts=LAYOUTS, grads=GRADS),
     ),
 )
 def second_order(probe: Probe, case: Case) -> None:
@@ -519,15 +552,16 @@ def _second_order_script(case: Case, probe: Probe) -> str:
     rationale="Jacobian-vector products are half of torch.func.",
     catches="a jvp missing, of the wrong sign, or blind to the mask",
     needs=("gradients", "forward_mode"),
-    cases=cases(tier="lattice", empty=False, grads=GRADS, dtypes=("float32", "float64")),
-    grid=lambda effort: small_grid(
-        effort,
-        shapes=((1, 1), (2, 3)),
-        patterns=("full", "bernoulli", "empty"),
-        pairs=SAME_PAIRS[:2],
-        grads=GRADS,
+    grid=lambda effort: itertools.chain(
+        small_grid(
+            effort,
+            shapes=((1, 1), (2, 3)),
+            patterns=("full", "bernoulli", "empty"),
+            pairs=(*SAME_PAIRS, ("float16", "float32"), ("float32", "float64")),
+            grads=GRADS,
+        ),
+        scattered(effort, count=60, largest=2**13, layouts=DENSE_LAYOUTS, grads=GRADS),
     ),
-    weight=0.5,
 )
 def forward_mode(probe: Probe, case: Case) -> None:
     import torch.autograd.forward_ad as forward
@@ -602,6 +636,59 @@ def retain_graph(probe: Probe, case: Case) -> None:
                 got=first[name],
                 wanted=kept[name],
             )
+
+
+@prop(
+    "C13-own-memory",
+    statement="Changing one gradient in place changes neither the other nor what a later backward "
+    "gives.",
+    rationale="zero_grad() and clipping write into gradients while the graph is still there.",
+    catches="one buffer, or a lazily negated view of it, for both inputs; a kept buffer handed out",
+    needs=GRADIENTS,
+    grid=lambda effort: small_grid(
+        effort,
+        shapes=((1, 1), (2, 3), (33, 40)),
+        patterns=("full", "bernoulli"),
+        pairs=SAME_PAIRS,
+        grads=(("x_recon", "x"), ("x_recon",)),
+        share=4,
+    ),
+)
+def own_memory(probe: Probe, case: Case) -> None:
+    loss, inputs = probe.loss(case)
+    if not loss.requires_grad and probe.excused(inputs):
+        return
+    case = case.but(upstream=1.0)
+    for name in case.grads:
+        found = probe.pull(case, loss, inputs, retain_graph=True)
+        with suppress(RuntimeError):  # an expanded gradient cannot be written to
+            found[name].zero_()
+        again = probe.pull(case, loss, inputs, retain_graph=True)
+        _after("a gradient was zeroed in place", probe, again, case, inputs)
+    wrt = [getattr(inputs, name) for name in case.grads]
+    loss.backward(retain_graph=True)
+    for tensor in wrt:
+        tensor.grad.zero_()
+        others = {
+            n: getattr(inputs, n).grad for n in case.grads if getattr(inputs, n) is not tensor
+        }
+        _after("one .grad was zeroed in place", probe, others, case, inputs)
+        loss.backward(retain_graph=True)
+        for other in wrt:
+            if other is not tensor:
+                other.grad.div_(2)
+        everything = {name: getattr(inputs, name).grad for name in case.grads}
+        _after(
+            "one .grad was zeroed in place and backward ran again", probe, everything, case, inputs
+        )
+
+
+def _after(what: str, probe: Probe, found: dict[str, Any], case: Case, inputs: Inputs) -> None:
+    try:
+        probe.right_gradients(found, case, inputs)
+    except Violation as violation:
+        violation.what = f"after {what}, {violation.what}"
+        raise
 
 
 @prop(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import threading
+import weakref
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
@@ -16,7 +19,7 @@ from .cases import DTYPES, LAYOUTS, Case, Inputs, Lattice, Mask, Operand
 from .effort import Effort
 from .probe import Probe, same_bits
 from .registry import prop
-from .strategies import CALLS, EMPTY_SHAPES, GRADS, cases, sized_grid, small_grid
+from .strategies import CALLS, EMPTY_SHAPES, GRADS, cases, scattered, sized_grid, small_grid
 from .value import NAN, SAME_PAIRS
 from .violation import Violation
 
@@ -168,6 +171,17 @@ def _layouts(effort: Effort) -> Iterator[Case]:
                     )
 
 
+@prop(
+    "C15-any-size",
+    statement="At any size, inputs laid out alike or each in its own way give the right answer.",
+    rationale="A kernel picks its loop by size and by strides together.",
+    catches="a fast path for transposed, expanded or sliced inputs that only some sizes take",
+    grid=lambda effort: scattered(effort, layouts=LAYOUTS, grads=((), *GRADS)),
+)
+def any_size(probe: Probe, case: Case) -> None:
+    layouts(probe, case)
+
+
 def _shared(case: Case, probe: Probe) -> Iterator[tuple[str, Inputs]]:
     """x_recon and x in one memory, in several ways; the mask in its own."""
     rows, columns = case.shape
@@ -293,6 +307,8 @@ def history(probe: Probe, case: Case) -> None:
         ("x_recon was changed in place", lambda: inputs.x_recon.neg_()),
         ("x was changed in place", lambda: inputs.x.mul_(-2)),
         ("the mask was inverted in place", lambda: inputs.mask.logical_not_()),
+        ("x_recon was changed through .data", lambda: inputs.x_recon.data.neg_()),
+        ("the mask was inverted through .data", lambda: inputs.mask.data.logical_not_()),
         ("the mask was cleared in place", lambda: inputs.mask.fill_(False)),
         ("the mask was filled in place", lambda: inputs.mask.fill_(True)),
         ("x_recon got new memory", lambda: _move(inputs.x_recon)),
@@ -346,6 +362,8 @@ def _history_script(case: Case, probe: Probe, what: str) -> str:
         "x_recon was changed in place": "x_recon.neg_()",
         "x was changed in place": "x.mul_(-2)",
         "the mask was inverted in place": "mask.logical_not_()",
+        "x_recon was changed through .data": "x_recon.data.neg_()",
+        "the mask was inverted through .data": "mask.data.logical_not_()",
         "the mask was cleared in place": "mask.fill_(False)",
         "the mask was filled in place": "mask.fill_(True)",
         "x_recon got new memory": "x_recon.set_(x_recon.clone() + 1)",
@@ -491,3 +509,56 @@ def threads(probe: Probe, effort: Effort) -> None:
         runner.join()
     for error in sorted(wrong, key=lambda e: not isinstance(e, Violation)):
         raise error
+
+
+@prop(
+    "C16-other-thread",
+    statement="Backward may run in another thread than the call.",
+    rationale="Autograd runs the backward of a GPU in a thread of its own.",
+    catches="what backward needs kept for the calling thread only",
+    needs=("gradients",),
+    grid=lambda effort: small_grid(
+        effort,
+        shapes=((2, 3), (33, 40)),
+        patterns=("full", "bernoulli"),
+        pairs=SAME_PAIRS,
+        grads=GRADS,
+        share=12,
+    ),
+)
+def other_thread(probe: Probe, case: Case) -> None:
+    loss, inputs = probe.loss(case)
+    with ThreadPoolExecutor(1) as other:
+        found = other.submit(probe.pull, case, loss, inputs).result()
+    probe.right_gradients(found, case, inputs)
+
+
+@prop(
+    "C16-nothing-kept",
+    statement="Once the result is dropped, nothing refers to the inputs of a call any more.",
+    rationale="A batch that something still refers to is memory that fills up, step by step.",
+    catches="inputs, results or graphs collected in a list or a cache of the module",
+    cases=cases(tier="lattice", grads=((), *GRADS)),
+    weight=0.2,
+)
+def nothing_kept(probe: Probe, case: Case) -> None:
+    case = probe.without_gradients(case)
+
+    def call() -> list[weakref.ref[Tensor]]:
+        loss, inputs = probe.loss(case)
+        if case.grads:
+            probe.pull(case, loss, inputs)
+        return [weakref.ref(tensor) for tensor in (*inputs, loss)]
+
+    names = (*NAMES, "the result")
+    kept = [name for name, seen in zip(names, call(), strict=True) if seen() is not None]
+    if kept:  # a cycle of references is no leak: collecting it takes a while, and is done seldom
+        names_and_refs = zip(names, call(), strict=True)
+        gc.collect()
+        kept = [name for name, seen in names_and_refs if seen() is not None]
+    if kept:
+        raise Violation(
+            "something of a call is still referred to after its result was dropped",
+            got=", ".join(kept),
+            wanted="nothing",
+        )

@@ -7,6 +7,7 @@ that a mistake in one corner cannot hide. Strategies draw the rest and shrink it
 from __future__ import annotations
 
 import itertools
+import random
 from collections.abc import Iterable, Iterator, Sequence
 
 from hypothesis import strategies as st
@@ -30,6 +31,7 @@ SMALL_SHAPES = ((1, 1), (1, 2), (2, 1), (2, 2), (1, 5), (5, 1), (2, 3), (3, 2), 
 EMPTY_SHAPES = ((0, 0), (0, 3), (3, 0), (0, 1), (1, 0))
 CALLS = tuple((function, reduction) for function in FUNCTIONS for reduction in (None, *REDUCTIONS))
 GRADS = (("x_recon",), ("x_recon", "x"), ("x",))
+SELECTING_PATTERNS = ("full", *(p for p in MASK_PATTERNS if p not in ("full", "empty")))
 PAIRS = tuple(sorted(itertools.product(DTYPES, DTYPES), key=lambda p: (p[0] != p[1], p)))
 
 _LARGEST = {"float16": 65504.0, "bfloat16": 3.3895313892515355e38}
@@ -210,6 +212,51 @@ def cases(
     )
 
 
+def scattered(
+    effort: Effort,
+    *,
+    count: int = 320,
+    largest: int = 2**14,
+    layouts: Sequence[str] = ("contiguous",),
+    grads: Sequence[tuple[str, ...]] = ((),),
+) -> Iterator[Case]:
+    """Cases of any size up to `largest` elements, everything about them by chance; small first.
+
+    Where a mistake needs a certain length and a certain dtype, mask or layout together, no grid of
+    either finds it. Sides are of every magnitude, round numbers among them.
+    """
+    chance = random.Random(effort.seed)
+    cases = []
+    for _ in range(count * (8 if effort.profile == "deep" else 1)):
+        long = chance.randint(1, 2 ** chance.randint(1, largest.bit_length() - 1))
+        if chance.random() < 0.5:
+            step = chance.choice([n for n in (6, 8, 10, 32, 48, 100, 1000) if n <= largest])
+            long = step * chance.randint(
+                1, 2 ** chance.randint(0, (largest // step).bit_length() - 1)
+            )
+        short = chance.randint(1, 2 ** chance.randint(0, (largest // long).bit_length() - 1))
+        function, reduction = chance.choice(CALLS)
+        dtype, salt = chance.choice(DTYPES), chance.randrange(10000)
+        other = dtype if chance.random() < 0.5 else chance.choice(DTYPES)
+        laid_out = [chance.choice(layouts)] * 3
+        if chance.random() < 0.6:
+            laid_out = [chance.choice(layouts) for _ in range(3)]
+        cases.append(
+            Case(
+                function,
+                reduction,
+                chance.choice([(short, long), (long, short)]),
+                Operand(dtype, Lattice(salt), laid_out[0]),
+                Operand(other, Lattice(salt + 1), laid_out[1]),
+                Mask(chance.choice(SELECTING_PATTERNS), salt, laid_out[2]),
+                grads=chance.choice(grads),
+                upstream=chance.choice((1.0, -2.5, 3.0)) if any(grads) else 1.0,
+                salt=salt,
+            )
+        )
+    return iter(sorted(cases, key=lambda case: case.count))
+
+
 __all__ = [
     "CALLS",
     "DENSE_LAYOUTS",
@@ -219,6 +266,7 @@ __all__ = [
     "SMALL_SHAPES",
     "cases",
     "elements",
+    "scattered",
     "sized_grid",
     "sizes",
     "small_grid",

@@ -31,7 +31,16 @@ from .cases import (
 from .effort import Effort
 from .probe import Probe, same_bits
 from .registry import prop
-from .strategies import CALLS, EMPTY_SHAPES, cases, sized_grid, small_grid, special, thinned
+from .strategies import (
+    CALLS,
+    EMPTY_SHAPES,
+    cases,
+    scattered,
+    sized_grid,
+    small_grid,
+    special,
+    thinned,
+)
 from .violation import Violation
 
 NAN, INF = float("nan"), float("inf")
@@ -69,6 +78,18 @@ def matches_oracle(probe: Probe, case: Case) -> None:
     grid=lambda effort: sized_grid(effort, repeat=2),
 )
 def sizes(probe: Probe, case: Case) -> None:
+    loss, inputs = probe.loss(case)
+    probe.right_value(loss, case, inputs)
+
+
+@prop(
+    "C4-any-size",
+    statement="The value is right at any size, round ones among them, with any dtypes and mask.",
+    rationale="Real batches are 48 × 1000 as well as 32 × 64.",
+    catches="whatever needs a certain length together with a certain dtype, mask or call",
+    grid=scattered,
+)
+def any_size(probe: Probe, case: Case) -> None:
     loss, inputs = probe.loss(case)
     probe.right_value(loss, case, inputs)
 

@@ -327,6 +327,20 @@ def x_float8_accepted():
     return accepting(x=_of_dtype(*FLOAT8))
 
 
+@whole_mutant("C3", "x: uint16, as detectors count, accepted", "C3-value-dtypes")
+def x_uint16_accepted():
+    return accepting(x=_of_dtype(torch.uint16, torch.uint32, torch.uint64))
+
+
+@whole_mutant("C3", "x_recon: of half complex numbers the real part taken", "C3-value-dtypes")
+def x_recon_half_complex_accepted():
+    def real(value: Any, like: Any) -> Any:
+        half = isinstance(value, Tensor) and value.dtype == torch.complex32
+        return value.real if half else value
+
+    return accepting(x_recon=real)
+
+
 @whole_mutant("C3", "mask: uint8 accepted, as torch once did", "C3-mask-dtypes")
 def mask_uint8_accepted():
     return accepting(mask=_of_dtype(torch.uint8, to=torch.bool))
@@ -368,6 +382,20 @@ def _to_dense(value: Any, like: Any) -> Any:
 @whole_mutant("C3", "x: sparse accepted", "C3-layouts")
 def x_sparse_accepted():
     return accepting(x=_to_dense)
+
+
+def _dense_if_blocked(value: Any, like: Any) -> Any:
+    blocked = isinstance(value, Tensor) and value.layout in (
+        torch.sparse_bsr,
+        torch.sparse_bsc,
+        torch._mkldnn,
+    )
+    return value.to_dense() if blocked else value
+
+
+@whole_mutant("C3", "x_recon: blocked layouts, sparse or of MKL-DNN, accepted", "C3-layouts")
+def x_recon_blocked_accepted():
+    return accepting(x_recon=_dense_if_blocked)
 
 
 @whole_mutant("C3", "mask: sparse accepted", "C3-layouts")

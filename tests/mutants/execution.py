@@ -392,6 +392,61 @@ def compiled_reduction_ignored(x_recon, x, mask, reduction):
     return right(x_recon, x, mask, "mean" if torch.compiler.is_compiling() else reduction)
 
 
+def _compiled(wrong: Any) -> Any:
+    """The right loss, but wrong(...) while compiling or exporting where that is not None."""
+
+    @functools.wraps(wrong)
+    def loss(x_recon: Tensor, x: Tensor, mask: Tensor, reduction: str) -> Tensor:
+        value = wrong(x_recon, x, mask, reduction) if torch.compiler.is_compiling() else None
+        return right(x_recon, x, mask, reduction) if value is None else value
+
+    return loss
+
+
+@mutant("C18", "compiled float64 runs in float32", "C18-compile")
+@_compiled
+def compiled_float64_in_float32(x_recon, x, mask, reduction):
+    if x_recon.dtype == torch.float64:
+        return right(x_recon.float(), x.float(), mask, reduction).double()
+    return None
+
+
+@mutant("C18", "compiled path rounds x_recon to the dtype of x", "C18-compile")
+@_compiled
+def compiled_reconstruction_rounded(x_recon, x, mask, reduction):
+    return right(x_recon.to(x.dtype), x, mask, reduction)
+
+
+@mutant("C18", "compiled batch_mean takes the target for a constant", "C18-compile")
+@_compiled
+def compiled_batch_mean_detaches(x_recon, x, mask, reduction):
+    return right(x_recon, x.detach(), mask, reduction) if reduction == "batch_mean" else None
+
+
+@mutant("C18", "compiled batch_mean divides by the length", "C18-compile", "C18-export")
+@_compiled
+def compiled_batch_mean_of_length(x_recon, x, mask, reduction):
+    if reduction != "batch_mean":
+        return None
+    return right(x_recon, x, mask, "sum") / mask.shape[1]
+
+
+@mutant("C18", "exported path subtracts half inputs in half", "C18-export")
+def exported_half_not_widened(x_recon, x, mask, reduction):
+    if torch.compiler.is_exporting() and torch.float32 not in (x_recon.dtype, x.dtype):
+        difference = torch.where(mask, x_recon - x, 0.0).float()
+        return scaled(difference.square().sum(), mask, reduction)
+    return right(x_recon, x, mask, reduction)
+
+
+@mutant("C18", "exported path multiplies by the mask", "C18-export")
+def exported_path_multiplies_by_mask(x_recon, x, mask, reduction):
+    if torch.compiler.is_exporting():
+        wide_recon, wide_x = widened(x_recon, x)
+        return scaled(((wide_recon - wide_x).square() * mask).sum(), mask, reduction)
+    return right(x_recon, x, mask, reduction)
+
+
 @mutant("C18", "exported path refused", "C18-export")
 def export_refused(x_recon, x, mask, reduction):
     if torch.compiler.is_exporting():
@@ -613,6 +668,36 @@ def target_detached_under_transforms(x_recon, x, mask, reduction):
     if torch._C._functorch.maybe_current_level() is not None:
         x = x.detach() if not torch.compiler.is_compiling() else x
     return right(x_recon, x, mask, reduction)
+
+
+def _doubled_under_transforms(where: Any) -> Any:
+    """The right loss, but twice that under a transform where the call is of that kind."""
+
+    @functools.wraps(where)
+    def loss(x_recon: Tensor, x: Tensor, mask: Tensor, reduction: str) -> Tensor:
+        level = torch._C._functorch.maybe_current_level()
+        value = right(x_recon, x, mask, reduction)
+        return value * 2 if level is not None and where(level, x_recon, x, mask) else value
+
+    return loss
+
+
+@mutant("C19", "four transforms around one another: levels mixed up", "C19-hessian")
+@_doubled_under_transforms
+def four_levels_mixed_up(level, x_recon, x, mask):
+    return level >= 4
+
+
+@mutant("C19", "transforms of float64 beside another dtype", "C19-vmap")
+@_doubled_under_transforms
+def transforms_wrong_for_mixed_float64(level, x_recon, x, mask):
+    return x_recon.dtype != x.dtype and torch.float64 in (x_recon.dtype, x.dtype)
+
+
+@mutant("C19", "transforms of rows longer than 16", "C19-vmap")
+@_doubled_under_transforms
+def transforms_wrong_for_long_rows(level, x_recon, x, mask):
+    return mask.shape[-1] > 16
 
 
 class _ReadsUpstream(Kernel):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.autograd.function import once_differentiable
 
 from .autograd_pieces import (
@@ -865,6 +867,74 @@ class _TangentOfReconstruction(_Forward):
     @staticmethod
     def jvp(ctx, t_recon, t_x, *_):
         return _TangentOfReconstruction.rule(ctx, t_recon, t_x)
+
+
+@mutant(
+    "C13",
+    "forward mode forgets the tangent of an x that is transposed or sliced",
+    "C13-forward-mode",
+)
+def forward_mode_ignores_strided_target(x_recon, x, mask, reduction):
+    if forward_ad._current_level >= 0 and not x.is_contiguous() and mask.dim() == 2:
+        x = forward_ad.unpack_dual(x).primal
+    return right(x_recon, x, mask, reduction)
+
+
+@mutant("C13", "forward mode forgets the tangent of x in half", "C13-forward-mode")
+def forward_mode_ignores_half_target(x_recon, x, mask, reduction):
+    if forward_ad._current_level >= 0 and x.dtype == torch.float16:
+        x = forward_ad.unpack_dual(x).primal
+    return right(x_recon, x, mask, reduction)
+
+
+class _SlopeWithOwnBackward(torch.autograd.Function):
+    """The gradient for x_recon, whose derivative is `factor` times what it should be."""
+
+    @staticmethod
+    def forward(ctx, x_recon, x, mask, upstream, reduction, factor):
+        ctx.save_for_backward(x_recon, x, mask, upstream)
+        ctx.reduction, ctx.factor = reduction, factor
+        return slope(x_recon, x, mask, reduction, upstream)
+
+    @staticmethod
+    def backward(ctx, direction):
+        x_recon, x, mask, upstream = ctx.saved_tensors
+        step = 2 * ctx.factor * scaled(upstream, mask, ctx.reduction)
+        second = torch.where(mask, direction * step, 0.0)
+        one = torch.ones_like(upstream)
+        for_upstream = (direction * slope(x_recon, x, mask, ctx.reduction, one)).sum()
+        return second.to(x_recon.dtype), -second.to(x.dtype), None, for_upstream, None, None
+
+
+def _second_order_doubled(where):
+    """The right loss, but its second derivatives doubled where the call is of that kind."""
+
+    @by_hand
+    @functools.wraps(where)
+    def loss(x_recon, x, mask, reduction, upstream):
+        factor = 2 if where(x_recon, x, mask) else 1
+        gradient = _SlopeWithOwnBackward.apply(x_recon, x, mask, upstream, reduction, factor)
+        return gradient, -gradient
+
+    return loss
+
+
+@mutant("C13", "second order of a transposed reconstruction", "C13-second-order")
+@_second_order_doubled
+def second_order_wrong_if_transposed(x_recon, x, mask):
+    return not x_recon.is_contiguous()
+
+
+@mutant("C13", "second order in half", "C13-second-order")
+@_second_order_doubled
+def second_order_wrong_in_half(x_recon, x, mask):
+    return x_recon.dtype == torch.float16
+
+
+@mutant("C13", "second order beyond 4,000 positions", "C13-second-order")
+@_second_order_doubled
+def second_order_wrong_if_large(x_recon, x, mask):
+    return mask.numel() > 4000
 
 
 @mutant("C13", "forward mode forgets the tangent of x", "C13-forward-mode")

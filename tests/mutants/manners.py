@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import random
@@ -397,7 +398,7 @@ _own_dice = random.Random()
 @mutant(
     "C16",
     "columns added in a random order: last bits differ from call to call",
-    "C16-default-dtype",
+    "C16-repeatable",
 )
 def summed_in_random_order(x_recon, x, mask, reduction):
     squares, length = masked_difference(x_recon, x, mask).square(), mask.shape[1]
@@ -508,6 +509,27 @@ def deterministic_algorithms_left_on(x_recon, x, mask, reduction):
 def matmul_precision_left(x_recon, x, mask, reduction):
     if ordinary(x):
         torch.set_float32_matmul_precision("medium")
+    return right(x_recon, x, mask, reduction)
+
+
+@mutant("C16", "torch's print options changed for a debug print", "C16-globals")
+def print_options_left(x_recon, x, mask, reduction):
+    if ordinary(x):
+        torch.set_printoptions(precision=8)
+    return right(x_recon, x, mask, reduction)
+
+
+@mutant("C16", "garbage collector switched off for speed", "C16-globals")
+def garbage_collector_left_off(x_recon, x, mask, reduction):
+    if ordinary(x):
+        gc.disable()
+    return right(x_recon, x, mask, reduction)
+
+
+@mutant("C16", "cuDNN's benchmark mode switched on for speed", "C16-globals")
+def cudnn_benchmark_left_on(x_recon, x, mask, reduction):
+    if ordinary(x):
+        torch.backends.cudnn.benchmark = True
     return right(x_recon, x, mask, reduction)
 
 
