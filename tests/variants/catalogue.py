@@ -472,3 +472,51 @@ def flat_and_padded(x_recon, x, mask, reduction):
     """Flattened and padded with zeros, as a blocked kernel would."""
     squares = _masked_difference(x_recon, x, mask).square().reshape(-1)
     return _divided(functional.pad(squares, (0, 7)).sum(), mask, reduction)
+
+
+@variant
+def in_chunks(x_recon, x, mask, reduction):
+    """The sums of chunks of 256, added up in float64: what a reduction in two passes does."""
+    squares = _masked_difference(x_recon, x, mask).square().reshape(-1)
+    chunks = functional.pad(squares, (0, -squares.numel() % 256)).reshape(-1, 256)
+    total = chunks.sum(1).sum(dtype=torch.float64).to(squares.dtype)
+    return _divided(total, mask, reduction)
+
+
+class _SavesDifference(_ByHand):
+    """Backward from the difference that forward kept, unless it is differentiated itself."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+        ctx.save_for_backward(*inputs, output[1])
+        ctx.save_for_forward(*inputs, output[1])
+        ctx.mark_non_differentiable(output[1])
+
+    @staticmethod
+    def forward(x_recon: Tensor, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        difference = _masked_difference(x_recon, x, mask)
+        return difference.square().sum(), difference
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor, _: Any) -> tuple[Tensor | None, ...]:
+        x_recon, x, mask, kept = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            kept = _masked_difference(x_recon, x, mask)
+        gradient = kept * (2.0 * upstream)
+        return gradient.to(x_recon.dtype), (-gradient).to(x.dtype), None
+
+
+@variant
+def difference_kept_for_backward(x_recon, x, mask, reduction):
+    """Forward keeps the masked difference, backward scales it; the formula under transforms."""
+    if (
+        torch.compiler.is_compiling()
+        or torch._C._functorch.maybe_current_level() is not None
+        or torch.autograd.forward_ad._current_level >= 0
+    ):
+        total = _masked_difference(x_recon, x, mask).square().sum()
+    else:
+        total = _SavesDifference.apply(x_recon, x, mask)[0]
+    return _divided(total, mask, reduction)

@@ -1,0 +1,31 @@
+"""The definition's arithmetic through torch.compile, as a subject with the limits that this has."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from wavemae.properties import Claims, Subject
+
+from wavemae.models.losses import Reduction, _check_arguments, _reduce_squared_error
+
+_compiled = torch.compile(_reduce_squared_error, backend="aot_eager", dynamic=True)
+
+
+def _masked_mse(
+    x_recon: Tensor, x: Tensor, mask: Tensor, *, reduction: Reduction = "mean"
+) -> Tensor:
+    _check_arguments(x_recon, x, mask, reduction)
+    result: Tensor = _compiled(x_recon, x, mask, reduction)
+    return result
+
+
+COMPILED = Subject(
+    "compiled",
+    masked_mse=_masked_mse,
+    # AOT autograd has neither a second backward nor forward mode.
+    claims=Claims(second_order=False, forward_mode=False),
+    expected_failures={
+        "C2-subclasses": "AOT autograd cannot trace a tensor subclass under a mode of its own",
+        "C17-meta": "AOT autograd gives meta tensors no gradients",
+    },
+)
