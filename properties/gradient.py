@@ -179,8 +179,10 @@ def upstream(probe: Probe, case: Case) -> None:
 def _views_of_three(loss: Tensor) -> list[Tensor]:
     """0-d tensors that hold 3, each a view of memory that begins with something else."""
     row = torch.tensor([NAN, 3.0, NAN], dtype=loss.dtype, device=loss.device)
-    pair = torch.stack([torch.zeros_like(row), -row], dim=-1).detach()
-    return [row[1], row[1:2].expand(4)[3], torch.view_as_complex(pair)[1].conj().imag]
+    views = [row[1], row[1:2].expand(4)[3]]
+    if loss.dtype != torch.bfloat16:  # of which torch makes no complex numbers
+        views.append(torch.complex(row, -row).conj().imag[1])
+    return views
 
 
 def _dtypes(case: Case) -> tuple[str, str]:
