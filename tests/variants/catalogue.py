@@ -8,6 +8,7 @@ fails one of them asks for more than the contract does.
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -520,3 +521,51 @@ def difference_kept_for_backward(x_recon, x, mask, reduction):
     else:
         total = _SavesDifference.apply(x_recon, x, mask)[0]
     return _divided(total, mask, reduction)
+
+
+@variant
+def divided_before_the_sum(x_recon, x, mask, reduction):
+    """Every square divided by n or B, in float64, and then added up."""
+    squares = _masked_difference(x_recon, x, mask).square().double()
+    return _divided(squares, mask, reduction).sum().to(_result_dtype(x_recon, x))
+
+
+def _terse_checks(x_recon: Any, x: Any, mask: Any, reduction: Any) -> None:
+    """The contract's checks; what came is shown as it is, or by the one number that is wrong."""
+    named = {"x_recon": x_recon, "x": x, "mask": mask}
+    for name, value in named.items():
+        if not isinstance(value, Tensor):
+            raise TypeError(f"{name} is {value!r}, wanted: a tensor (torch.as_tensor)")
+        if value.layout is not torch.strided:
+            raise TypeError(f"{name} has layout {value.layout}, wanted: strided (to_dense)")
+    if mask.dtype is not torch.bool:
+        raise TypeError(f"mask has dtype {mask.dtype}, wanted: bool (mask.bool() or ~visible)")
+    for name in ("x_recon", "x"):
+        if not named[name].is_floating_point() or named[name].element_size() == 1:
+            raise TypeError(f"{name} has dtype {named[name].dtype}, wanted: float ({name}.float())")
+    places = [str(value.device) for value in named.values()]
+    if len(set(places)) > 1:
+        raise ValueError(f"x_recon, x and mask are on {', '.join(places)}; move them to one device")
+    for name, value in named.items():
+        if value.dim() != 2:
+            raise ValueError(f"{name} has {value.dim()} dimensions: {list(value.shape)}, wanted: 2")
+    for name, axis in itertools.product(("x", "mask"), (0, 1)):
+        if named[name].shape[axis] != x_recon.shape[axis]:
+            sizes = f"{named[name].shape[axis]}, and that of x_recon {x_recon.shape[axis]}"
+            raise ValueError(f"size {axis} of {name} is {sizes}; expand it first")
+    if not isinstance(reduction, str) or reduction not in ("sum", "mean", "batch_mean"):
+        raise ValueError(f"reduction is {reduction!r}, wanted: sum, mean or batch_mean")
+
+
+@whole_variant
+def terse_messages():
+    """Checks of its own in few words."""
+
+    def sse(x_recon, x, mask, *, reduction="batch_mean"):
+        _terse_checks(x_recon, x, mask, reduction)
+        return _divided(_masked_difference(x_recon, x, mask).square().sum(), mask, reduction)
+
+    def mse(x_recon, x, mask, *, reduction="mean"):
+        return sse(x_recon, x, mask, reduction=reduction)
+
+    return sse, mse
