@@ -293,7 +293,7 @@ def repeatable(probe: Probe, case: Case) -> None:
         shapes=((1, 1), (2, 3), (33, 32)),
         patterns=("full", "bernoulli"),
         pairs=SAME_PAIRS,
-        calls=CALLS[:4] + CALLS[4:5],
+        share=2,
     ),
 )
 def history(probe: Probe, case: Case) -> None:
@@ -428,9 +428,7 @@ def globals_untouched(probe: Probe, case: Case) -> None:
     cases=cases(grads=((), *GRADS)),
     grid=lambda effort: (
         case.but(grads=((), *GRADS)[case.salt % 4])
-        for case in small_grid(
-            effort, shapes=((0, 3), (1, 1), (2, 3)), calls=CALLS[:5], pairs=SAME_PAIRS
-        )
+        for case in small_grid(effort, shapes=((0, 3), (1, 1), (2, 3)), pairs=SAME_PAIRS, share=2)
     ),
     weight=0.2,
 )
@@ -457,14 +455,14 @@ def silent(probe: Probe, case: Case) -> None:
 def threads(probe: Probe, effort: Effort) -> None:
     number = effort.seed % 71
     work = []
-    for k, shape in enumerate(((64, 65), (64, 65), (64, 65), (3, 4), (257, 257), (257, 257))):
+    for k, shape in enumerate([(64, 65)] * len(CALLS) + [(3, 4), (257, 257), (257, 257)]):
         case = Case(
             *CALLS[(number + k) % len(CALLS)],
             shape,
             Operand("float32", Lattice(number + k)),
             Operand("float32", Lattice(number + k + 50)),
             Mask("bernoulli", k),
-            grads=("x_recon", "x") if k % 2 else (),
+            grads=("x_recon", "x") if k // 2 % 2 else (),
         )
         case = probe.without_gradients(probe.fit(case))
         loss, inputs = probe.loss(case)

@@ -532,11 +532,10 @@ def poisonings(case: Case) -> Iterator[Case]:
     cases=cases(tier="lattice", empty=False, layouts=DENSE_LAYOUTS),
     grid=lambda effort: small_grid(
         effort,
-        share=5,
+        share=10,
         shapes=((1, 2), (2, 1), (2, 3), (1, 5), (4, 4)),
         patterns=("empty", "bernoulli", "one", "all_but_one", "one_row", "blocks", "first"),
         pairs=(*SAME_PAIRS, ("float16", "float32"), ("float32", "float64")),
-        calls=CALLS[1:4] + CALLS[4:5],
     ),
     weight=0.5,
 )
