@@ -212,8 +212,8 @@ def _fit(rows: list[Row]) -> str:
     return (
         f"## {rows[0].device}: how cost grows with size\n\n"
         "Time of one call = a + b·n for n elements, fitted to the medians above, each deviation "
-        "taken relative to its time. Where the worst deviation is large, cost is not linear: caches "
-        "are left behind, and large tensors get fresh pages from the system, which cost more.\n\n"
+        "taken relative to its time. Where the worst deviation is large, cost is not linear: "
+        "caches are left behind, and large tensors get fresh pages from the system, which cost more.\n\n"
         + _table(head, lines)
     )
 
