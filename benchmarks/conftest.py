@@ -14,7 +14,7 @@ from cpuinfo import get_cpu_info
 
 from . import gate, report
 from .implementations import IMPLEMENTATIONS
-from .measure import Timing, measure
+from .measure import Timing, fastest, measure
 from .workloads import Workload, workloads
 
 _NOT_MEASURED = pytest.StashKey[dict[str, str]]()
@@ -27,7 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """What to measure, and what to do with it."""
     group = parser.getgroup("wavemae benchmarks")
     group.addoption("--scope", choices=("short", "full", "gate"), default="short")
-    group.addoption("--budget", type=float, default=3.0, help="seconds of rounds per workload")
+    group.addoption("--budget", type=float, default=2.0, help="seconds of rounds per workload")
     group.addoption("--threads", type=int, help="torch's threads, its own choice by default")
     group.addoption("--report", type=Path, help="folder for benchmarks.md and its pictures")
     group.addoption("--gate", action="store_true", help=f"hold ratios against {RECORD.name}")
@@ -94,7 +94,7 @@ def measured(request: pytest.FixtureRequest, compiler: None) -> tuple[Workload, 
             pytest.skip("not measured: its inputs do not fit the device's memory")
         ratios = gate.ratios(
             workload.id,
-            {name: min(timing.seconds) for name, timing in timings.items() if timing.seconds},
+            fastest(timings),
             ours=[n for n, found in chosen.items() if found.kind == "ours"],
             peers=[n for n, found in chosen.items() if found.kind == "peer"],
         )
@@ -120,6 +120,12 @@ def _complaints(config: pytest.Config, start: str) -> list[str]:
 def _cell(item: pytest.Function) -> Workload | None:
     cell = item.callspec.params.get("measured") if hasattr(item, "callspec") else None
     return cell if isinstance(cell, Workload) else None
+
+
+@pytest.fixture
+def not_measured(pytestconfig: pytest.Config) -> dict[str, str]:
+    """To be told in the report: what, and why."""
+    return pytestconfig.stash[_NOT_MEASURED]
 
 
 @pytest.fixture
@@ -160,6 +166,18 @@ def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, A
     output_json["sources"] = {name: found.source for name, found in IMPLEMENTATIONS.items()}
     if config.getoption("--report"):
         report.write(output_json, config.getoption("--report"))
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """How far each ratio moved from the recorded one."""
+    recorded = gate.read(RECORD)
+    if not config.getoption("--gate"):
+        return
+    terminalreporter.section("ratios: recorded, now, now ÷ recorded")
+    for key, ratio in config.stash[_RATIOS].items():
+        if key in recorded:
+            moved = ratio / recorded[key]
+            terminalreporter.write_line(f"{recorded[key]:8.2f} {ratio:8.2f} {moved:6.2f}  {key}")
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

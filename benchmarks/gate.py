@@ -12,7 +12,7 @@ import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-MARGIN = 1.5  # see docs/benchmarks.md for how far runs differ without any change
+MARGIN = 1.5  # runs on a busy machine differ by a quarter; twice the work must show
 
 
 def ratios(

@@ -89,6 +89,11 @@ def measure(
     return timings
 
 
+def fastest(timings: Mapping[str, Timing]) -> dict[str, float]:
+    """Seconds of the fastest round, by name; what has none is left out."""
+    return {name: min(timing.seconds) for name, timing in timings.items() if timing.seconds}
+
+
 def _twice(step: Step) -> Step:
     def slow(x_recon: Tensor, x: Tensor, mask: Tensor) -> Tensor:
         step(x_recon, x, mask)

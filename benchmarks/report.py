@@ -35,8 +35,8 @@ _METHOD = f"""## How it is measured
   with p = ½; *full*; *empty*.
 - In every round each implementation is timed once, in an order drawn anew, so that drift hits all
   alike; pytest-benchmark is handed the samples. A sample is the mean of as many calls as fill 2 ms.
-  The inputs rotate: sets of them that exceed 256 MiB together take turns, at most 64; where that is
-  less (up to 2¹⁷ elements or so) they stay in the cache, for the floor as well.
+  The inputs rotate: sets of them that exceed 256 MiB together take turns, at most 64; sets of less
+  than 4 MiB may therefore stay in a cache, for the floor as well (column *cache* below).
 - Shown are the median and, as spread, the interquartile range (IQR) in percent of it. Beyond
   {WIDE:.0%} a row is marked *wide*: do not build on it. A value or, in the second phase, a gradient
   that is more than {WRONG:.0%} off is marked *wrong*.
@@ -44,6 +44,10 @@ _METHOD = f"""## How it is measured
 - Memory: the most that torch's allocator had given out at any moment of one call, beyond the
   inputs; the gradient counts (profiler with `profile_memory` on the CPU, `max_memory_allocated` on
   a GPU).
+- The gate, `tox run -e bench-gate`, compares the fastest rounds in place of medians, on one thread:
+  what else a machine does can only add to a time. It fails where a ratio to the floor or to the
+  best peer is more than 1.5 times the one in `benchmarks/recorded_ratios.json`, three times in a
+  row, and prints how far each moved.
 - *compiled* is `torch.compile(fullgraph=True, dynamic=False)`. Compilation comes before the rounds
   and has a table of its own.
 """
@@ -68,6 +72,7 @@ class Row:
     extra_bytes: int
     compile_seconds: float | None
     relative_error: float | None
+    min: float
     median: float
     iqr: float
     rounds: int
@@ -93,7 +98,7 @@ def write(run: dict[str, Any], folder: Path) -> None:
     rows = [
         Row(
             **entry["extra_info"],
-            **{key: entry["stats"][key] for key in ("median", "iqr", "rounds")},
+            **{key: entry["stats"][key] for key in ("min", "median", "iqr", "rounds")},
         )
         for entry in run["benchmarks"]
         if "implementation" in entry["extra_info"]
@@ -163,8 +168,8 @@ def _names(rows: Iterable[Row]) -> list[str]:
 def _cell(row: Row | None) -> str:
     if row is None:
         return "not measured"
-    marks = "".join(f" ({remark.partition(':')[0]})" for remark in row.remarks)
-    return f"{row.times_floor:.1f} × floor, {row.median / row.elements * 1e9:.3g} ns{marks}"
+    marks = "".join(f" *{remark.partition(':')[0]}*" for remark in row.remarks)
+    return f"{row.times_floor:.1f} ({row.median / row.elements * 1e9:.3g} ns){marks}"
 
 
 def _pivot(rows: list[Row], phase: str, column: str) -> str:
@@ -173,7 +178,8 @@ def _pivot(rows: list[Row], phase: str, column: str) -> str:
     columns = list(dict.fromkeys(getattr(row, column) for row in chosen))
     found = {(row.implementation, getattr(row, column)): row for row in chosen}
     lines = ([name, *(_cell(found.get((name, c))) for c in columns)] for name in _names(chosen))
-    return f"{phase}, per element:\n\n" + _table([column, *columns], lines)
+    head = f"**{phase}**: multiple of the floor (nanoseconds per element).\n\n"
+    return head + _table([column, *columns], lines)
 
 
 def _other_columns(rows: list[Row]) -> list[str]:
@@ -211,10 +217,10 @@ def _fit(rows: list[Row]) -> str:
     head = ["phase", "implementation", "a, µs", "b, ns", "b ÷ floor's b", "worst deviation"]
     return (
         f"## {rows[0].device}: how cost grows with size\n\n"
-        "Time of one call = a + b·n for n elements, fitted to the medians above, each deviation "
-        "taken relative to its time. Where the worst deviation is large, cost is not linear: "
-        "caches are left behind, and large tensors get fresh pages from the system, which cost more.\n\n"
-        + _table(head, lines)
+        "Time of one call = a + b·n for n elements, fitted to the medians above, each deviation\n"
+        "taken relative to its time. Where the worst deviation is large, cost is not linear:\n"
+        "caches are left behind, and large tensors get fresh pages from the system, which cost\n"
+        "more.\n\n" + _table(head, lines)
     )
 
 
@@ -226,8 +232,8 @@ def _compile(rows: list[Row]) -> str:
         [row.implementation, row.phase, row.size, f"{row.compile_seconds:.1f}"] for row in compiled
     )
     return (
-        f"## {rows[0].device}: time to compile\n\nThe first call, in seconds, with an empty cache, "
-        "after the process has compiled something once.\n\n"
+        f"## {rows[0].device}: time to compile\n\nThe first call, in seconds, with an empty\n"
+        "cache, after the process has compiled something once.\n\n"
         + _table(["implementation", "phase", "size", "s"], lines)
     )
 
@@ -266,17 +272,28 @@ def _common(workloads: list[str]) -> str:
 
 
 def _all(rows: list[Row]) -> str:
-    head = ["device", "dtype", "size", "mask", "phase", "implementation", "× floor", "median, µs"]
-    head += ["IQR", "GB/s", "10⁹ elements/s", "extra bytes per element", "remarks"]
+    head = ["device", "dtype", "size", "mask", "phase", "implementation", "× floor"]
+    head += [
+        "fastest, µs",
+        "median, µs",
+        "IQR",
+        "GB/s",
+        "10⁹ elements/s",
+        "extra bytes per element",
+        "cache",
+        "remarks",
+    ]
     lines = (
         (
             *(row.device, row.dtype, row.size, row.mask, row.phase, row.implementation),
             f"{row.times_floor:.2f}",
+            f"{row.min * 1e6:.1f}",
             f"{row.median * 1e6:.1f}",
             f"{row.iqr / row.median:.0%}",
             f"{row.gb_per_second:.2f}",
             f"{row.elements_per_second / 1e9:.3f}",
             f"{row.extra_bytes / row.elements:.2f}",
+            "cold" if row.cold else "warm",
             "; ".join(row.remarks),
         )
         for row in rows
