@@ -27,7 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """What to measure, and what to do with it."""
     group = parser.getgroup("wavemae benchmarks")
     group.addoption("--scope", choices=("short", "full", "gate"), default="short")
-    group.addoption("--budget", type=float, default=2.0, help="seconds of rounds per workload")
+    group.addoption("--budget", type=float, default=1.5, help="seconds of rounds per workload")
     group.addoption("--threads", type=int, help="torch's threads, its own choice by default")
     group.addoption("--report", type=Path, help="folder for benchmarks.md and its pictures")
     group.addoption("--gate", action="store_true", help=f"hold ratios against {RECORD.name}")

@@ -199,29 +199,35 @@ def _other_columns(rows: list[Row]) -> list[str]:
 
 
 def _fit(rows: list[Row]) -> str:
-    """Time = a + b·n, least squares of the relative deviations."""
+    """Time = a + b·n by least squares of relative deviations, and how the largest size fits it."""
+    largest = max(rows, key=lambda row: row.elements)
     lines = []
     for phase in PHASES:
-        floor_slope = None
+        slopes: dict[str, float] = {}
         for name in _names(rows):
             own = [row for row in rows if (row.implementation, row.phase) == (name, phase)]
-            if len(own) < 3:
-                continue
             n = np.array([row.elements for row in own], dtype=float)
-            t = np.array([row.median for row in own])
-            b, a = np.polyfit(n, t, 1, w=1 / t)
-            floor_slope = b if name == "floor" else floor_slope
-            off = np.abs((a + b * n) / t - 1).max()
-            times = f"{b / floor_slope:.1f}" if floor_slope else ""
-            lines.append([phase, name, f"{a * 1e6:.1f}", f"{b * 1e9:.3f}", times, f"{off:.0%}"])
+            t = np.array([row.min for row in own])
+            small = n < largest.elements
+            if small.sum() < 3:
+                continue
+            b, a = np.polyfit(n[small], t[small], 1, w=1 / t[small])
+            slopes[name] = b
+            ratio = (a + b * n) / t
+            beyond = [f"{1 / r:.1f}" for r in ratio[~small]]
+            times = f"{b / slopes['floor']:.1f}" if "floor" in slopes else ""
+            worst = f"{np.abs(ratio[small] - 1).max():.0%}"
+            lines.append([phase, name, f"{a * 1e6:.1f}", f"{b * 1e9:.3f}", times, worst, *beyond])
     head = ["phase", "implementation", "a, µs", "b, ns", "b ÷ floor's b", "worst deviation"]
-    return (
-        f"## {rows[0].device}: how cost grows with size\n\n"
-        "Time of one call = a + b·n for n elements, fitted to the medians above, each deviation\n"
-        "taken relative to its time. Where the worst deviation is large, cost is not linear:\n"
-        "caches are left behind, and large tensors get fresh pages from the system, which cost\n"
-        "more.\n\n" + _table(head, lines)
-    )
+    head.append(f"{largest.size}: time ÷ line")
+    return f"""## {rows[0].device}: how cost grows with size
+
+Time of one call = a + b·n for n elements, fitted to the fastest rounds of all sizes but the
+largest, each deviation taken relative to its time. The last column tells how many times longer the
+largest size takes than this line says. On the CPU the system hands out fresh pages for each large
+tensor, and they cost more than the arithmetic.
+
+{_table(head, lines)}"""
 
 
 def _compile(rows: list[Row]) -> str:
@@ -231,11 +237,11 @@ def _compile(rows: list[Row]) -> str:
     lines = (
         [row.implementation, row.phase, row.size, f"{row.compile_seconds:.1f}"] for row in compiled
     )
-    return (
-        f"## {rows[0].device}: time to compile\n\nThe first call, in seconds, with an empty\n"
-        "cache, after the process has compiled something once.\n\n"
-        + _table(["implementation", "phase", "size", "s"], lines)
-    )
+    return f"""## {rows[0].device}: time to compile
+
+The first call, in seconds, with an empty cache, after the process has compiled something once.
+
+{_table(["implementation", "phase", "size", "s"], lines)}"""
 
 
 def _suite(run: dict[str, Any]) -> str:
