@@ -36,7 +36,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Set torch's threads, and have compiled code compiled anew."""
+    """Set the number of threads, and make room for the report."""
     config.stash[_NOT_MEASURED] = {}
     config.stash[_RATIOS] = {}
     if config.getoption("--threads"):
