@@ -724,10 +724,9 @@ def reductions(probe: Probe, effort: Effort) -> None:
 def messages(probe: Probe) -> None:
     tables = (NON_TENSORS, VALUE_DTYPES, MASK_DTYPES, LAYOUTS, SHAPES, DEVICES, REDUCTION)
     for bad in itertools.chain(*tables):
-        for function in FUNCTIONS:
-            _refused(
-                probe, bad, probe.fit(_BASE.but(function=function, reduction=None)), words=True
-            )
+        for function, reduction in CALLS:
+            case = probe.fit(_BASE.but(function=function, reduction=reduction))
+            _refused(probe, bad, case, words=True)
 
 
 class _Arithmetic(TorchDispatchMode):
@@ -792,12 +791,12 @@ class _Arithmetic(TorchDispatchMode):
 def before_arithmetic(probe: Probe) -> None:
     tables = (VALUE_DTYPES[:2], MASK_DTYPES, SHAPES, DEVICES, REDUCTION, NON_TENSORS[::5])
     for bad in itertools.chain(*tables):
-        for function in FUNCTIONS:
-            case = probe.fit(_BASE.but(function=function, reduction=None))
+        for function, reduction in CALLS:
+            case = probe.fit(_BASE.but(function=function, reduction=reduction))
             inputs = probe.build(case)
             probe.note(inputs.mask)
             given: dict[str, Any] = dict(zip(NAMES, inputs, strict=True))
-            keyword: dict[str, Any] = {}
+            keyword: dict[str, Any] = {} if reduction is None else {"reduction": reduction}
             if bad.argument in given:
                 given[bad.argument] = bad.value(given[bad.argument])
             else:

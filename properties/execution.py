@@ -184,14 +184,39 @@ class _Counting:
         return aot_eager(graph, example_inputs)
 
 
-def _compiled(probe: Probe, case: Case, backend: Any, **options: Any) -> Callable[..., Any]:
-    function = probe.function(case.function)
-    given = {} if case.reduction is None else {"reduction": case.reduction}
+def _every_call(probe: Probe) -> Callable[[Tensor, Tensor, Tensor], tuple[Any, ...]]:
+    """Both functions under every reduction, in the order of CALLS: one graph holds them all."""
+    functions = [
+        (probe.function(function), {} if reduction is None else {"reduction": reduction})
+        for function, reduction in CALLS
+    ]
 
-    def loss(x_recon: Tensor, x: Tensor, mask: Tensor) -> Any:
-        return function(x_recon, x, mask, **given)
+    def losses(x_recon: Tensor, x: Tensor, mask: Tensor) -> tuple[Any, ...]:
+        return tuple(function(x_recon, x, mask, **given) for function, given in functions)
 
-    return torch.compile(loss, fullgraph=True, backend=backend, **options)
+    return losses
+
+
+def _right_losses(
+    probe: Probe, every_call: Callable[..., tuple[Any, ...]], case: Case, how: str
+) -> None:
+    """Every loss that a compiled `every_call` gives, and its gradients, are right."""
+    for number, (function, reduction) in enumerate(CALLS):
+        probe.calls += 1
+        called = probe.fit(case.but(function=function, reduction=reduction))
+        # Anew for each: a compiled backward may run once only.
+        inputs = probe.build(called)
+        probe.note(inputs.mask)
+        loss = every_call(*inputs)[number]
+        if not isinstance(loss, Tensor):
+            raise Violation(f"{how}, the result is no tensor", got=loss, wanted="a tensor")
+        try:
+            probe.right_value(loss, called, inputs, roundoffs=_compiled_roundoffs(probe, inputs))
+            if case.grads:
+                probe.right_gradients(probe.pull(called, loss, inputs), called, inputs)
+        except Violation as violation:
+            violation.what = f"{how}, {violation.what}"
+            raise
 
 
 def _compiled_roundoffs(probe: Probe, inputs: Inputs) -> float:
@@ -209,16 +234,13 @@ def _compiled_roundoffs(probe: Probe, inputs: Inputs) -> float:
     catches="prints, data-dependent branches, loops over rows, constants baked from the first mask",
     needs=("compile",),
     scaled=True,
-    grid=lambda effort: (
-        Case(f, r, (4, 6), Operand(p[0], Lattice(1)), Operand(p[1], Lattice(2)), grads=g)
-        for (f, r), p, g in (_COMPILED[1:2] if effort.thin > 1 else _COMPILED)
-    ),
+    grid=lambda effort: _compiled_cases(effort),
 )
 def compiles(probe: Probe, case: Case, effort: Effort) -> None:
     case = probe.without_gradients(case)
     torch.compiler.reset()
     counter = _Counting(effort.thin > 1)
-    loss_of = _compiled(probe, case, counter, dynamic=True)
+    compiled = torch.compile(_every_call(probe), fullgraph=True, dynamic=True, backend=counter)
     try:
         for number, (shape, pattern) in enumerate(
             (
@@ -236,15 +258,7 @@ def compiles(probe: Probe, case: Case, effort: Effort) -> None:
             again = again.but(x_recon__outside=NAN if pattern == "bernoulli" else None)
             if number == 5:  # a difference that half precision would round
                 again = again.but(x_recon__values=Constant(2048.0), x__values=Constant(0.5))
-            inputs = probe.build(again)
-            probe.note(inputs.mask)
-            probe.calls += 1
-            loss = loss_of(*inputs)
-            if not isinstance(loss, Tensor):
-                raise Violation("compiled, the result is no tensor", got=loss, wanted="a tensor")
-            probe.right_value(loss, again, inputs, roundoffs=_compiled_roundoffs(probe, inputs))
-            if case.grads:
-                probe.right_gradients(probe.pull(again, loss, inputs), again, inputs)
+            _right_losses(probe, compiled, again, "compiled")
         if counter.graphs > 1:
             raise Violation(
                 "it was compiled again when the mask or a size changed",
@@ -255,18 +269,21 @@ def compiles(probe: Probe, case: Case, effort: Effort) -> None:
         torch.compiler.reset()
 
 
-_COMPILED: list[tuple[tuple[str, str | None], tuple[str, str], tuple[str, ...]]] = [
-    (("masked_mse", "mean"), ("float32", "float32"), ("x_recon", "x")),
-    (("masked_sse", "batch_mean"), ("float16", "float16"), ("x_recon",)),
-    (("masked_sse", "sum"), ("float64", "float64"), ("x",)),
-    (("masked_mse", None), ("bfloat16", "bfloat16"), ()),
-    (("masked_sse", None), ("float32", "float32"), ("x_recon",)),
-    (("masked_mse", "batch_mean"), ("float32", "float32"), ("x_recon", "x")),
-    (("masked_mse", "sum"), ("float16", "float32"), ("x_recon", "x")),
-    (("masked_sse", "mean"), ("float32", "bfloat16"), ("x_recon", "x")),
-    (("masked_mse", None), ("float64", "float32"), ("x_recon", "x")),
-    (("masked_sse", "batch_mean"), ("float64", "float64"), ("x_recon", "x")),
-]
+def _compiled_cases(effort: Effort) -> list[Case]:
+    """One for each pairing of dtypes that a graph may branch on; in a thin profile half alone."""
+    pairs = [("float16", "float16"), ("float32", "float32"), ("float64", "float64")]
+    pairs += [("bfloat16", "bfloat16"), ("float16", "float32"), ("float32", "bfloat16")]
+    pairs += [("float64", "float32"), ("bfloat16", "float64")]
+    return [
+        Case(
+            shape=(4, 6),
+            x_recon=Operand(pair[0], Lattice(1)),
+            x=Operand(pair[1], Lattice(2)),
+            mask=Mask("bernoulli", 1),
+            grads=(*GRADS, ())[number % 4] if number > 1 else GRADS[1],
+        )
+        for number, pair in enumerate(pairs[:1] if effort.thin > 1 else pairs)
+    ]
 
 
 @prop(
@@ -277,32 +294,25 @@ _COMPILED: list[tuple[tuple[str, str | None], tuple[str, str], tuple[str, ...]]]
     rationale="An exported validation step must not be tied to one batch size.",
     catches="sizes or masks baked into the program",
     needs=("compile",),
-    grid=lambda effort: (
-        Case(f, r, (4, 6), Operand(p[0], Lattice(1)), Operand(p[1], Lattice(2)))
-        for (f, r), p, _ in (_COMPILED[:1] if effort.thin > 1 else _COMPILED)
-    ),
+    grid=lambda effort: _compiled_cases(effort),
 )
 def exports(probe: Probe, case: Case) -> None:
-    function = probe.function(case.function)
-    given = {} if case.reduction is None else {"reduction": case.reduction}
+    losses = _every_call(probe)
 
-    class Loss(torch.nn.Module):
+    class Losses(torch.nn.Module):
         def forward(self, x_recon: Tensor, x: Tensor, mask: Tensor) -> Any:
-            return function(x_recon, x, mask, **given)
+            return losses(x_recon, x, mask)
 
+    case = case.but(grads=())
     inputs = probe.build(case)
-    probe.note(inputs.mask)
-    probe.calls += 1
     rows, columns = torch.export.Dim("B", min=2), torch.export.Dim("L", min=2)
     sizes = {name: {0: rows, 1: columns} for name in ("x_recon", "x", "mask")}
-    program = torch.export.export(Loss(), tuple(inputs), dynamic_shapes=sizes).module()
+    program = torch.export.export(Losses(), tuple(inputs), dynamic_shapes=sizes).module()
     for shape, pattern in (((4, 6), "empty"), ((3, 9), "bernoulli"), ((8, 2), "full")):
         again = case.but(shape=shape, mask=Mask(pattern, 5), x_recon__outside=NAN)
         if pattern == "full":  # a difference that half precision would round
             again = again.but(x_recon__values=Constant(2048.0), x__values=Constant(0.5))
-        new = probe.build(again)
-        loss = program(*new)
-        probe.right_value(loss, again, new, roundoffs=_compiled_roundoffs(probe, new))
+        _right_losses(probe, program, again, "exported")
 
 
 def _stacked(
