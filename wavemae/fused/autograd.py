@@ -12,30 +12,27 @@ from ..models.losses import Reduction
 
 
 class Kernels(Protocol):
-    """What an evaluator has to offer; `cpu` and `cuda` are two."""
+    """What an evaluator offers: the modules `cpu` and `cuda` are two."""
 
-    def sum_of_squares(self, x_recon: Tensor, x: Tensor, mask: Tensor) -> Tensor:
-        """S of C4, 0-d, in the result's dtype."""
-
-    def count(self, mask: Tensor) -> Tensor:
-        """The number of True, 0-d, integer."""
+    def sums(
+        self, x_recon: Tensor, x: Tensor, mask: Tensor, counting: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        """S of C4 in the result's dtype, and if asked for the number of True; both 0-d."""
 
     def gradients(
         self, x_recon: Tensor, x: Tensor, mask: Tensor, scale: Tensor, wanted: tuple[bool, bool]
     ) -> tuple[Tensor | None, Tensor | None]:
-        """2 (x_recon - x) · mask · scale and its negation, each only if wanted."""
+        """2 (x_recon - x) · mask · scale, and its negation for x, each in its dtype, if wanted."""
 
 
 def evaluate(
     kernels: Kernels, x_recon: Tensor, x: Tensor, mask: Tensor, reduction: Reduction
 ) -> Tensor:
-    """The loss of arguments known to be right, with a node of autograd only where one is needed."""
+    """The loss of arguments known to be right; a node of autograd only where one is needed."""
     if torch.is_grad_enabled() and (x_recon.requires_grad or x.requires_grad):
         loss: Tensor = _MaskedLoss.apply(kernels, x_recon, x, mask, reduction)
         return loss
-    return _divided(
-        kernels.sum_of_squares(x_recon, x, mask), _divisor(kernels, mask, reduction)
-    )
+    return _reduced(kernels, x_recon, x, mask, reduction)[0]
 
 
 def transformed() -> bool:
@@ -43,16 +40,23 @@ def transformed() -> bool:
     return forward_ad._current_level >= 0 or torch._C._are_functorch_transforms_active()
 
 
-def _divisor(kernels: Kernels, mask: Tensor, reduction: Reduction) -> Tensor | int | None:
-    if reduction == "mean":
-        return kernels.count(mask).clamp_(min=1)
-    if reduction == "batch_mean":
-        return max(mask.shape[0], 1)
-    return None
+def _plain(upstream: Tensor) -> bool:
+    """Whether a gradient is one ordinary tensor; `is_grads_batched` brings many in one."""
+    batched: bool = torch._C._functorch.is_legacy_batchedtensor(upstream)
+    return type(upstream) is Tensor and not batched
 
 
-def _divided(total: Tensor, divisor: Tensor | int | None) -> Tensor:
-    return total if divisor is None else total / divisor
+def _reduced(
+    kernels: Kernels, x_recon: Tensor, x: Tensor, mask: Tensor, reduction: Reduction
+) -> tuple[Tensor, Tensor | int]:
+    """The loss, and by what the sum was divided."""
+    total, count = kernels.sums(x_recon, x, mask, reduction == "mean")
+    if count is not None:
+        divisor = count.clamp_min_(1)
+        return total / divisor, divisor
+    if reduction == "sum":
+        return total, 1
+    return total / max(mask.shape[0], 1), max(mask.shape[0], 1)
 
 
 class _MaskedLoss(torch.autograd.Function):
@@ -64,19 +68,19 @@ class _MaskedLoss(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(x_recon, x, mask)
         ctx.kernels = kernels
-        ctx.divisor = _divisor(kernels, mask, reduction)
-        return _divided(kernels.sum_of_squares(x_recon, x, mask), ctx.divisor)
+        loss, ctx.divisor = _reduced(kernels, x_recon, x, mask, reduction)
+        return loss
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         x_recon, x, mask = ctx.saved_tensors
-        wanted = ctx.needs_input_grad[1:3]
-        scale = _divided(upstream, ctx.divisor)
-        if torch.is_grad_enabled() or transformed() or type(upstream) is not Tensor:
-            found = _differentiable_gradients(x_recon, x, mask, scale, wanted)
+        _, for_recon, for_x, _, _ = ctx.needs_input_grad
+        scale = upstream / ctx.divisor
+        if torch.is_grad_enabled() or transformed() or not _plain(upstream):
+            found = _differentiable_gradients(x_recon, x, mask, scale, (for_recon, for_x))
         else:
-            found = ctx.kernels.gradients(x_recon, x, mask, scale, wanted)
-        return None, *found, None, None
+            found = ctx.kernels.gradients(x_recon, x, mask, scale, (for_recon, for_x))
+        return None, found[0], found[1], None, None
 
 
 def _differentiable_gradients(
