@@ -11,13 +11,17 @@ from torch.autograd import forward_ad
 from ..models.losses import Reduction
 
 
+_Modes = torch._C._TorchDispatchModeKey
+_TRACERS = (_Modes.FAKE, _Modes.PROXY, _Modes.FUNCTIONAL)
+
+
 class Kernels(Protocol):
     """What an evaluator offers: the modules `cpu` and `cuda` are two."""
 
-    def sums(
-        self, x_recon: Tensor, x: Tensor, mask: Tensor, counting: bool
-    ) -> tuple[Tensor, Tensor | None]:
-        """S of C4 in the result's dtype, and if asked for the number of True; both 0-d."""
+    def reduced(
+        self, x_recon: Tensor, x: Tensor, mask: Tensor, reduction: Reduction
+    ) -> tuple[Tensor, Tensor | int]:
+        """The loss, and by what the sum was divided."""
 
     def gradients(
         self, x_recon: Tensor, x: Tensor, mask: Tensor, scale: Tensor, wanted: tuple[bool, bool]
@@ -25,19 +29,17 @@ class Kernels(Protocol):
         """2 (x_recon - x) · mask · scale, and its negation for x, each in its dtype, if wanted."""
 
 
-def evaluate(
-    kernels: Kernels, x_recon: Tensor, x: Tensor, mask: Tensor, reduction: Reduction
-) -> Tensor:
-    """The loss of arguments known to be right; a node of autograd only where one is needed."""
-    if torch.is_grad_enabled() and (x_recon.requires_grad or x.requires_grad):
-        loss: Tensor = _MaskedLoss.apply(kernels, x_recon, x, mask, reduction)
-        return loss
-    return _reduced(kernels, x_recon, x, mask, reduction)[0]
-
-
-def transformed() -> bool:
-    """Whether a function transform or forward-mode AD is at work, which kernels cannot see."""
-    return forward_ad._current_level >= 0 or torch._C._are_functorch_transforms_active()
+def observed() -> bool:
+    """Whether more than autograd watches operators: a transform, forward-mode AD or a tracer."""
+    return (
+        forward_ad._current_level >= 0
+        or torch._C._are_functorch_transforms_active()
+        or torch._C._get_tracing_state() is not None
+        or (
+            torch._C._len_torch_dispatch_stack() > 0
+            and any(torch._C._get_dispatch_mode(mode) is not None for mode in _TRACERS)
+        )
+    )
 
 
 def _plain(upstream: Tensor) -> bool:
@@ -46,21 +48,8 @@ def _plain(upstream: Tensor) -> bool:
     return type(upstream) is Tensor and not batched
 
 
-def _reduced(
-    kernels: Kernels, x_recon: Tensor, x: Tensor, mask: Tensor, reduction: Reduction
-) -> tuple[Tensor, Tensor | int]:
-    """The loss, and by what the sum was divided."""
-    total, count = kernels.sums(x_recon, x, mask, reduction == "mean")
-    if count is not None:
-        divisor = count.clamp_min_(1)
-        return total / divisor, divisor
-    if reduction == "sum":
-        return total, 1
-    return total / max(mask.shape[0], 1), max(mask.shape[0], 1)
-
-
-class _MaskedLoss(torch.autograd.Function):
-    """Saves the inputs, and takes the difference anew in backward."""
+class MaskedLoss(torch.autograd.Function):
+    """The loss by given kernels. Saves the inputs, and takes the difference anew in backward."""
 
     @staticmethod
     def forward(
@@ -68,7 +57,7 @@ class _MaskedLoss(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(x_recon, x, mask)
         ctx.kernels = kernels
-        loss, ctx.divisor = _reduced(kernels, x_recon, x, mask, reduction)
+        loss, ctx.divisor = kernels.reduced(x_recon, x, mask, reduction)
         return loss
 
     @staticmethod
@@ -76,7 +65,7 @@ class _MaskedLoss(torch.autograd.Function):
         x_recon, x, mask = ctx.saved_tensors
         _, for_recon, for_x, _, _ = ctx.needs_input_grad
         scale = upstream / ctx.divisor
-        if torch.is_grad_enabled() or transformed() or not _plain(upstream):
+        if torch.is_grad_enabled() or observed() or not _plain(upstream):
             found = _differentiable_gradients(x_recon, x, mask, scale, (for_recon, for_x))
         else:
             found = ctx.kernels.gradients(x_recon, x, mask, scale, (for_recon, for_x))

@@ -17,6 +17,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from ..models.losses import Reduction
+
 # What torch.nn.functional.mse_loss and its backward call; there they have no `out=`.
 _mse_loss = torch._C._nn.mse_loss
 _mse_loss_backward = torch.ops.aten.mse_loss_backward.grad_input
@@ -28,15 +30,24 @@ _ROW = 2**14
 _BITS = {torch.float32: torch.int32, torch.float64: torch.int64}
 
 
-def sums(
-    x_recon: Tensor, x: Tensor, mask: Tensor, counting: bool
-) -> tuple[Tensor, Tensor | None]:
-    """S of C4 in the result's dtype, and if asked for the number of True as int64; both 0-d."""
+def reduced(
+    x_recon: Tensor, x: Tensor, mask: Tensor, reduction: Reduction
+) -> tuple[Tensor, Tensor | int]:
+    """The loss, and by what the sum was divided."""
+    counting = reduction == "mean"
     if x_recon.numel() <= _ROW and x_recon.dtype == x.dtype in _BITS:
         squares = _mse_loss(x_recon, x, _NO_REDUCTION)
         squares.view(_BITS[squares.dtype]).mul_(mask)
-        return squares.sum(), mask.count_nonzero() if counting else None
-    return _streamed_sums(x_recon, x, mask, counting)
+        total, count = squares.sum(), mask.count_nonzero() if counting else None
+    else:
+        total, count = _streamed_sums(x_recon, x, mask, counting)
+    if count is not None:
+        divisor = count.clamp_min_(1)
+        return total / divisor, divisor
+    if reduction == "sum":
+        return total, 1
+    batch = max(mask.shape[0], 1)
+    return total / batch, batch
 
 
 def gradients(
@@ -53,24 +64,29 @@ def gradients(
 def _streamed_sums(
     x_recon: Tensor, x: Tensor, mask: Tensor, counting: bool
 ) -> tuple[Tensor, Tensor | None]:
+    """S in the result's dtype, and if asked for the number of True as an integer; both 0-d."""
     dtype = torch.promote_types(torch.promote_types(x_recon.dtype, x.dtype), torch.float32)
     block = _block(x_recon.numel(), dtype)
-    scratch = torch.empty(block, dtype=dtype, device=x_recon.device)
-    widened = torch.empty(block, dtype=_BITS[dtype], device=x_recon.device)
+    # One allocation: two would be handed back to the system, and cleared anew at the next call.
+    scratch, widened = torch.empty((2, block), dtype=dtype, device=x_recon.device).unbind()
+    widened = widened.view(_BITS[dtype])
     row_sums, counts = [], []
+    size = -1
     for a, b, m in _pieces(block, x_recon, x, mask):
-        size = a.numel()
-        squares, selected = scratch[:size].view(a.shape), widened[:size].view(a.shape)
+        if a.numel() != size:
+            size = a.numel()
+            filled = -(-size // _ROW) * _ROW
+            scratch[size:filled].zero_()
+            squares, selected = scratch[:size].view(a.shape), widened[:size].view(a.shape)
+            bits, rows = squares.view(_BITS[dtype]), scratch[:filled].view(-1, _ROW)
         if a.dtype == b.dtype == dtype:
             _mse_loss(a, b, _NO_REDUCTION, out=squares)
         else:
             squares.copy_(a).sub_(b).square_()
-        squares.view(_BITS[dtype]).mul_(selected.copy_(m))
+        bits.mul_(selected.copy_(m))
+        row_sums.append(rows.sum(1))
         if counting:
             counts.append(selected.sum(dtype=_BITS[dtype]))
-        filled = -(-size // _ROW) * _ROW
-        scratch[size:filled].zero_()
-        row_sums.append(scratch[:filled].view(-1, _ROW).sum(1))
     total = torch.cat(row_sums).sum(dtype=torch.float64).to(dtype)
     return total, torch.stack(counts).sum() if counting else None
 
@@ -82,7 +98,7 @@ def _gradient(
     found = torch.empty_like(x_recon)
     opposite = torch.empty_like(x) if negated else None
     outputs = (found,) if opposite is None else (found, opposite)
-    block = _SCRATCH_BYTES // scale.dtype.itemsize
+    block = _block(x_recon.numel(), scale.dtype)
     for a, b, m, gradient, *minus in _pieces(block, x_recon, x, mask, *outputs):
         _mse_loss_backward(scale, a, b, _SUM, grad_input=gradient)
         gradient.view(_BITS[scale.dtype]).mul_(m)
