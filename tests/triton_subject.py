@@ -19,7 +19,7 @@ _lock = threading.Lock()
 
 
 class _OneAtATime:
-    """The kernels, run by one thread at a time: the interpreter keeps the program's number global."""
+    """The kernels, for one thread at a time: the interpreter keeps its place in a global."""
 
     @staticmethod
     def reduced(*arguments: Any) -> Any:

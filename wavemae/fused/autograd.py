@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from ..models.losses import Reduction
-
+from wavemae.models.losses import Reduction
 
 _Modes = torch._C._TorchDispatchModeKey
 _TRACERS = (_Modes.FAKE, _Modes.PROXY, _Modes.FUNCTIONAL)
@@ -55,6 +54,7 @@ class MaskedLoss(torch.autograd.Function):
     def forward(
         ctx: Any, kernels: Kernels, x_recon: Tensor, x: Tensor, mask: Tensor, reduction: Reduction
     ) -> Tensor:
+        """The loss; `ctx` keeps the inputs and what the sum was divided by."""
         ctx.save_for_backward(x_recon, x, mask)
         ctx.kernels = kernels
         loss, ctx.divisor = kernels.reduced(x_recon, x, mask, reduction)
@@ -62,6 +62,7 @@ class MaskedLoss(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        """The gradients of C11: of x_recon and x, in the order of forward's arguments."""
         x_recon, x, mask = ctx.saved_tensors
         _, for_recon, for_x, _, _ = ctx.needs_input_grad
         scale = upstream / ctx.divisor

@@ -3,7 +3,7 @@
 What eager torch loses on large inputs are fresh full-size temporaries, whose pages the system must
 first clear, and selections that branch at every element. Here the squares of one block after
 another are written into one scratch that belongs to the call. Selecting is an integer product of
-their bits with the mask: it clears whatever stands outside, NaN included, and keeps the bits inside.
+their bits with the mask: it clears what stands outside, NaN included, and keeps the bits inside.
 
 Sums: a block is added up in rows of 2¹⁴, whatever the number of threads, and the row sums are added
 in float64. From an element to its row's sum, torch's cascade takes some 50 additions at most: so
@@ -13,14 +13,15 @@ float32 keeps C6 whatever the data.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..models.losses import Reduction
+from wavemae.models.losses import Reduction
 
 # What torch.nn.functional.mse_loss and its backward call; there they have no `out=`.
-_mse_loss = torch._C._nn.mse_loss
+_mse_loss: Any = torch._C._nn.mse_loss
 _mse_loss_backward = torch.ops.aten.mse_loss_backward.grad_input
 _NO_REDUCTION, _SUM = 0, 2  # as torch numbers the reductions of its losses
 
@@ -71,24 +72,36 @@ def _streamed_sums(
     scratch, widened = torch.empty((2, block), dtype=dtype, device=x_recon.device).unbind()
     widened = widened.view(_BITS[dtype])
     row_sums, counts = [], []
-    size = -1
+    views: tuple[Tensor, ...] = ()
     for a, b, m in _pieces(block, x_recon, x, mask):
-        if a.numel() != size:
-            size = a.numel()
-            filled = -(-size // _ROW) * _ROW
-            scratch[size:filled].zero_()
-            squares, selected = scratch[:size].view(a.shape), widened[:size].view(a.shape)
-            bits, rows = squares.view(_BITS[dtype]), scratch[:filled].view(-1, _ROW)
+        if not views or a.shape != views[0].shape:
+            views = _views(scratch, widened, a.shape)
+        squares, bits, selected, converted, rows = views
         if a.dtype == b.dtype == dtype:
             _mse_loss(a, b, _NO_REDUCTION, out=squares)
         else:
-            squares.copy_(a).sub_(b).square_()
+            squares.copy_(a).sub_(converted.copy_(b)).square_()
         bits.mul_(selected.copy_(m))
         row_sums.append(rows.sum(1))
         if counting:
             counts.append(selected.sum(dtype=_BITS[dtype]))
     total = torch.cat(row_sums).sum(dtype=torch.float64).to(dtype)
     return total, torch.stack(counts).sum() if counting else None
+
+
+def _views(scratch: Tensor, widened: Tensor, shape: torch.Size) -> tuple[Tensor, ...]:
+    """A block's squares, their bits, the mask in their size, room for a value, and rows to add."""
+    size = shape.numel()
+    filled = -(-size // _ROW) * _ROW
+    scratch[size:filled].zero_()
+    squares, selected = scratch[:size].view(shape), widened[:size].view(shape)
+    return (
+        squares,
+        squares.view(widened.dtype),
+        selected,
+        selected.view(scratch.dtype),
+        scratch[:filled].view(-1, _ROW),
+    )
 
 
 def _gradient(
@@ -128,8 +141,9 @@ def _converted_gradients(
 
 def _block(elements: int, dtype: torch.dtype) -> int:
     """Elements in a block: equal blocks, of whole rows, as few as the scratch allows."""
-    blocks = -(-elements // (_SCRATCH_BYTES // dtype.itemsize))
-    return -(-elements // (max(blocks, 1) * _ROW)) * _ROW
+    rows = -(-elements // _ROW)
+    blocks = -(-rows // (_SCRATCH_BYTES // dtype.itemsize // _ROW))
+    return -(-rows // max(blocks, 1)) * _ROW
 
 
 def _pieces(block: int, *tensors: Tensor) -> Iterable[tuple[Tensor, ...]]:

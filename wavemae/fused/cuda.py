@@ -15,7 +15,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from ..models.losses import Reduction
+from wavemae.models.losses import Reduction
 
 _TILE = 4096  # elements; with 8 warps, 16 to each thread
 _PARTIALS = 2048  # programs in forward, some 15 to each multiprocessor of an H100
