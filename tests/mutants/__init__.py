@@ -1,6 +1,16 @@
 """Wrong implementations of the masked losses, by the clause that they break."""
 
-from . import checks, execution, gradient, manners, modes, value
+from . import blocks, checks, execution, gradient, manners, modes, value
 from .catalogue import MUTANTS, Mutant
 
-__all__ = ["MUTANTS", "Mutant", "checks", "execution", "gradient", "manners", "modes", "value"]
+__all__ = [
+    "MUTANTS",
+    "Mutant",
+    "blocks",
+    "checks",
+    "execution",
+    "gradient",
+    "manners",
+    "modes",
+    "value",
+]

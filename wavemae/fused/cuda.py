@@ -19,7 +19,8 @@ from wavemae.models.losses import Reduction
 
 _TILE = 4096  # elements; with 8 warps, 16 to each thread
 _PARTIALS = 2048  # programs in forward, some 15 to each multiprocessor of an H100
-_WARPS = 8
+# Products and sums are rounded one by one, as in the definition; and Triton 3.9 warns if not told.
+_OPTIONS = {"num_warps": 8, "enable_fp_fusion": False}
 _TRITON = {torch.float32: tl.float32, torch.float64: tl.float64}
 
 
@@ -225,10 +226,18 @@ def reduced(
             ROWS=shape[0],
             COLUMNS=shape[1],
             DTYPE=_TRITON[dtype],
-            num_warps=_WARPS,
+            **_OPTIONS,
         )
         _loss_kernel[(1,)](
-            sums, counts, loss, divisor, partials, batch, COUNTING=counting, PARTIALS=_PARTIALS
+            sums,
+            counts,
+            loss,
+            divisor,
+            partials,
+            batch,
+            COUNTING=counting,
+            PARTIALS=_PARTIALS,
+            **_OPTIONS,
         )
     return loss, divisor if counting else batch
 
@@ -257,7 +266,7 @@ def gradients(
             ROWS=shape[0],
             COLUMNS=shape[1],
             DTYPE=_TRITON[scale.dtype],
-            num_warps=_WARPS,
+            **_OPTIONS,
         )
     return found[0], found[1]
 
