@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
 
 triton = pytest.importorskip("triton", reason="needs triton; `tox run -e triton` installs it")
 
@@ -33,7 +34,7 @@ def compiled(kernel: Any, types: list[str], constants: dict[str, Any]) -> str:
 def test_kernels_compile(x_recon: str, x: str, tile: tuple[int, int]) -> None:
     """For every kind of dtypes, with 64-bit strides and sizes."""
     wide = "fp64" if "fp64" in (x_recon, x) else "fp32"
-    dtype = cuda._TRITON[{"fp32": cuda.torch.float32, "fp64": cuda.torch.float64}[wide]]
+    dtype = cuda._TRITON[{"fp32": torch.float32, "fp64": torch.float64}[wide]]
     shape = {"ROWS": tile[0], "COLUMNS": tile[1], "DTYPE": dtype}
     pointers = [f"*{x_recon}", f"*{x}", "*u8"]
     for counting in (False, True):

@@ -152,7 +152,7 @@ def test_scale_passes_through_half_gradients(loss: Loss, reduction: str, device:
 
 
 @needs_gpu
-@either_loss
+@either_loss_by_definition_or_fused
 @any_reduction
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 def test_no_synchronisation_on_cuda(loss: Loss, reduction: str, dtype: torch.dtype) -> None:
@@ -172,7 +172,7 @@ def test_no_synchronisation_on_cuda(loss: Loss, reduction: str, dtype: torch.dty
 
 
 @needs_gpu
-@either_loss
+@either_loss_by_definition_or_fused
 @any_reduction
 def test_cuda_graph_replays_with_another_mask(loss: Loss, reduction: str) -> None:
     """Captured once, forward and backward are right for masks that came later (C17)."""

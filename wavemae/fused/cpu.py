@@ -68,32 +68,46 @@ def _streamed_sums(
     """S in the result's dtype, and if asked for the number of True as an integer; both 0-d."""
     dtype = torch.promote_types(torch.promote_types(x_recon.dtype, x.dtype), torch.float32)
     block = _block(x_recon.numel(), dtype)
+    pieces = list(_pieces(block, x_recon, x, mask))
+    row_sums = torch.zeros((len(pieces), block // _ROW), dtype=dtype, device=x_recon.device)
+    counts = torch.empty(len(pieces), dtype=_BITS[dtype], device=x_recon.device)
+    _stream(pieces, row_sums, counts, block, counting)
+    total = row_sums.sum(dtype=torch.float64).to(dtype)
+    return total, counts.sum() if counting else None
+
+
+def _stream(
+    pieces: Iterable[tuple[Tensor, ...]],
+    row_sums: Tensor,
+    counts: Tensor,
+    block: int,
+    counting: bool,
+) -> None:
+    """Write what each piece adds up to; the scratch is gone when this returns."""
     # One allocation: two would be handed back to the system, and cleared anew at the next call.
-    scratch, widened = torch.empty((2, block), dtype=dtype, device=x_recon.device).unbind()
-    widened = widened.view(_BITS[dtype])
-    row_sums, counts = [], []
+    scratch, widened = row_sums.new_empty((2, block)).unbind()
+    widened = widened.view(counts.dtype)
     views: tuple[Tensor, ...] = ()
-    for a, b, m in _pieces(block, x_recon, x, mask):
+    for (a, b, m), sums, count in zip(pieces, row_sums, counts, strict=True):
         if not views or a.shape != views[0].shape:
             views = _views(scratch, widened, a.shape)
         squares, bits, selected, converted, rows = views
-        if a.dtype == b.dtype == dtype:
+        if a.dtype == b.dtype == squares.dtype:
             _mse_loss(a, b, _NO_REDUCTION, out=squares)
         else:
             squares.copy_(a).sub_(converted.copy_(b)).square_()
         bits.mul_(selected.copy_(m))
-        row_sums.append(rows.sum(1))
+        torch.sum(rows, 1, out=sums[: len(rows)])
         if counting:
-            counts.append(selected.sum(dtype=_BITS[dtype]))
-    total = torch.cat(row_sums).sum(dtype=torch.float64).to(dtype)
-    return total, torch.stack(counts).sum() if counting else None
+            torch.sum(selected.view(-1), 0, dtype=count.dtype, out=count)
 
 
 def _views(scratch: Tensor, widened: Tensor, shape: torch.Size) -> tuple[Tensor, ...]:
     """A block's squares, their bits, the mask in their size, room for a value, and rows to add."""
     size = shape.numel()
     filled = -(-size // _ROW) * _ROW
-    scratch[size:filled].zero_()
+    if size < filled:
+        scratch[size:filled].zero_()
     squares, selected = scratch[:size].view(shape), widened[:size].view(shape)
     return (
         squares,
