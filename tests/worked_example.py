@@ -24,7 +24,7 @@ GRAD_OF_SUM = torch.tensor([[1.0, 0.0, 4.0], [1.0, 0.0, -6.0]])
 REDUCTIONS = ("sum", "mean", "batch_mean")
 
 either_loss = pytest.mark.parametrize("loss", [masked_sse, masked_mse])
-either_loss_by_definition_or_fused = pytest.mark.parametrize(
+every_loss = pytest.mark.parametrize(
     "loss", [masked_sse, masked_mse, fused.masked_sse, fused.masked_mse]
 )
 any_reduction = pytest.mark.parametrize("reduction", REDUCTIONS)
