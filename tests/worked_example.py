@@ -25,6 +25,8 @@ REDUCTIONS = ("sum", "mean", "batch_mean")
 
 either_loss = pytest.mark.parametrize("loss", [masked_sse, masked_mse])
 every_loss = pytest.mark.parametrize(
-    "loss", [masked_sse, masked_mse, fused.masked_sse, fused.masked_mse]
+    "loss",
+    [masked_sse, masked_mse, fused.masked_sse, fused.masked_mse],
+    ids=["masked_sse", "masked_mse", "fused.masked_sse", "fused.masked_mse"],
 )
 any_reduction = pytest.mark.parametrize("reduction", REDUCTIONS)
