@@ -122,3 +122,14 @@ def test_number_of_threads_changes_no_bit() -> None:
     finally:
         torch.set_num_threads(before)
     assert len(set(values)) == 1
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_infinite_upstream_stays_inside_the_mask(create_graph: bool) -> None:
+    """Outside the mask the gradient is 0, not 0 times infinity (C12)."""
+    x_recon = X_RECON.clone().requires_grad_()
+    loss = fused.masked_sse(x_recon, X, MASK)
+    upstream = torch.tensor(float("inf"))
+    (gradient,) = torch.autograd.grad(loss, x_recon, upstream, create_graph=create_graph)
+    assert gradient[~MASK].count_nonzero() == 0
+    assert gradient[MASK].isinf().all()

@@ -87,7 +87,7 @@ def _loss(
     kernels_for: Callable[[str], Kernels | None],
 ) -> Tensor:
     """The loss by the kernels for the inputs' device, or else by the definition."""
-    if not torch.compiler.is_compiling() and _plain(x_recon, x, mask, reduction):
+    if not observed() and _plain(x_recon, x, mask, reduction):
         kernels = kernels_for(x_recon.device.type)
         if kernels is not None:
             if not torch.is_grad_enabled() or not (x_recon.requires_grad or x.requires_grad):
@@ -99,7 +99,7 @@ def _loss(
 
 
 def _plain(x_recon: Any, x: Any, mask: Any, reduction: Any) -> bool:
-    """Whether kernels may run: right arguments, real data, and autograd alone watching."""
+    """Whether the arguments are what C2 asks for, and ordinary tensors."""
     return (
         type(x_recon) in _PLAIN
         and type(x) in _PLAIN
@@ -114,5 +114,4 @@ def _plain(x_recon: Any, x: Any, mask: Any, reduction: Any) -> bool:
         and x_recon.device == x.device == mask.device
         and type(reduction) is str
         and reduction in _REDUCTIONS
-        and not observed()
     )

@@ -29,9 +29,10 @@ class Kernels(Protocol):
 
 
 def observed() -> bool:
-    """Whether more than autograd watches operators: a transform, forward-mode AD or a tracer."""
+    """Whether more than autograd watches: a compiler, a transform, forward mode or a tracer."""
     return (
-        forward_ad._current_level >= 0
+        torch.compiler.is_compiling()
+        or forward_ad._current_level >= 0
         or torch._C._are_functorch_transforms_active()
         or torch._C._get_tracing_state() is not None
         or (
@@ -78,7 +79,8 @@ def _differentiable_gradients(
 ) -> tuple[Tensor | None, Tensor | None]:
     """The same gradients in operators that autograd and function transforms know (C13)."""
     difference = x_recon.to(scale.dtype) - x.to(scale.dtype)
-    gradient = torch.where(mask, difference, 0.0) * 2 * scale
+    # Once more after the product: an infinite upstream gradient times 0 is NaN.
+    gradient = torch.where(mask, torch.where(mask, difference, 0.0) * 2 * scale, 0.0)
     return (
         gradient.to(x_recon.dtype) if wanted[0] else None,
         -gradient.to(x.dtype) if wanted[1] else None,
