@@ -44,11 +44,11 @@ def reduced(
         total, count = _streamed_sums(x_recon, x, mask, counting)
     if count is not None:
         divisor = count.clamp_min_(1)
-        return total / divisor, divisor
+        return total.div_(divisor), divisor
     if reduction == "sum":
         return total, 1
     batch = max(mask.shape[0], 1)
-    return total / batch, batch
+    return total.div_(batch), batch
 
 
 def gradients(
@@ -123,6 +123,10 @@ def _gradient(
 ) -> tuple[Tensor, Tensor | None]:
     """The gradient of the first argument, and its negation laid out like the second."""
     found = torch.empty_like(x_recon)
+    if not negated and x_recon.numel() <= _ROW:
+        _mse_loss_backward(scale, x_recon, x, _SUM, grad_input=found)
+        found.view(_BITS[scale.dtype]).mul_(mask)
+        return found, None
     opposite = torch.empty_like(x) if negated else None
     outputs = (found,) if opposite is None else (found, opposite)
     block = _block(x_recon.numel(), scale.dtype)
