@@ -6,7 +6,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from .worked_example import GRAD_OF_SUM, MASK, X_RECON, Loss, X, any_reduction, either_loss
+from .worked_example import (
+    GRAD_OF_SUM,
+    MASK,
+    X_RECON,
+    Loss,
+    X,
+    any_reduction,
+    either_loss,
+    every_loss,
+)
 
 # n and B are powers of two here, so that every quotient is exact.
 DIVISOR = {"sum": 1.0, "mean": 4.0, "batch_mean": 2.0}
@@ -152,7 +161,7 @@ def test_scale_passes_through_half_gradients(loss: Loss, reduction: str, device:
 
 
 @needs_gpu
-@either_loss
+@every_loss
 @any_reduction
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 def test_no_synchronisation_on_cuda(loss: Loss, reduction: str, dtype: torch.dtype) -> None:
@@ -172,7 +181,7 @@ def test_no_synchronisation_on_cuda(loss: Loss, reduction: str, dtype: torch.dty
 
 
 @needs_gpu
-@either_loss
+@every_loss
 @any_reduction
 def test_cuda_graph_replays_with_another_mask(loss: Loss, reduction: str) -> None:
     """Captured once, forward and backward are right for masks that came later (C17)."""

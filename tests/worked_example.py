@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from wavemae import masked_mse, masked_sse
+from wavemae import fused, masked_mse, masked_sse
 
 Loss = Callable[..., Tensor]
 
@@ -24,4 +24,9 @@ GRAD_OF_SUM = torch.tensor([[1.0, 0.0, 4.0], [1.0, 0.0, -6.0]])
 REDUCTIONS = ("sum", "mean", "batch_mean")
 
 either_loss = pytest.mark.parametrize("loss", [masked_sse, masked_mse])
+every_loss = pytest.mark.parametrize(
+    "loss",
+    [masked_sse, masked_mse, fused.masked_sse, fused.masked_mse],
+    ids=["masked_sse", "masked_mse", "fused.masked_sse", "fused.masked_mse"],
+)
 any_reduction = pytest.mark.parametrize("reduction", REDUCTIONS)

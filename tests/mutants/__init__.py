@@ -1,11 +1,12 @@
 """Wrong implementations of the masked losses, by the clause that they break."""
 
-from . import checks, execution, gradient, keeping, manners, modes, sizes, value
+from . import blocks, checks, execution, gradient, keeping, manners, modes, sizes, value
 from .catalogue import MUTANTS, Mutant
 
 __all__ = [
     "MUTANTS",
     "Mutant",
+    "blocks",
     "checks",
     "execution",
     "gradient",

@@ -1,0 +1,73 @@
+"""What wavemae.fused allocates on the CPU, as torch's profiler counts it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
+
+from wavemae import fused
+
+MIB = 2**20
+ROWS, COLUMNS = 1000, 2100  # 8 MiB of float32; divisible neither by a block nor by a row of it
+
+
+def peak(function: Callable[[], object]) -> int:
+    """The most bytes that were allocated at one time, beyond those at the start."""
+    function()  # whatever is set up once
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        function()
+    events = profiler.profiler.kineto_results.events()
+    steps = sorted((e.start_ns(), e.nbytes()) for e in events if e.name() == "[memory]")
+    assert steps
+    held = most = 0
+    for _, size in steps:
+        held += size
+        most = max(most, held)
+    return most
+
+
+def batch(dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, Tensor]:
+    """x_recon, x and mask of 2.1 million elements."""
+    x_recon, x = torch.randn(2, ROWS, COLUMNS).to(dtype)
+    return x_recon, x, torch.rand(ROWS, COLUMNS) < 0.5
+
+
+def test_peak_sees_a_temporary() -> None:
+    """The measure counts what an operator allocates within itself and frees again."""
+    x = torch.zeros(MIB)
+    assert peak(lambda: x.square().sum()) >= 4 * MIB
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+@pytest.mark.parametrize("transpose", [False, True])
+def test_forward_stays_within_2_mib(dtype: torch.dtype, transpose: bool) -> None:
+    """However large the inputs, and also if the three are laid out differently."""
+    x_recon, x, mask = batch(dtype)
+    if transpose:
+        x = x.t().contiguous().t()
+    assert peak(lambda: fused.masked_mse(x_recon, x, mask)) <= 2 * MIB
+
+
+def test_nothing_large_is_kept_for_backward() -> None:
+    """With gradients wanted, forward holds no more than without."""
+    x_recon, x, mask = batch()
+    x_recon.requires_grad_()
+    assert peak(lambda: fused.masked_mse(x_recon, x, mask)) <= 2 * MIB
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_backward_allocates_gradients_and_little_else(dtype: torch.dtype) -> None:
+    """Both gradients, and at most 2 MiB."""
+    x_recon, x, mask = batch(dtype)
+    x_recon.requires_grad_()
+    x.requires_grad_()
+    loss = fused.masked_mse(x_recon, x, mask)
+
+    def backward() -> object:
+        return torch.autograd.grad(loss, (x_recon, x), retain_graph=True)
+
+    assert peak(backward) <= 2 * x.nbytes + 2 * MIB
