@@ -84,7 +84,7 @@ def conduct(
     """Run one property and say how it went, expected failures and missing claims considered."""
     validate(subject)
     prop = PROPERTIES[identifier]
-    missing = subject.claims.missing(prop.needs)
+    missing = subject.missing(prop.needs)
     expected = subject.expected_failures.get(identifier)
     if missing is not None:
         if expected is not None:
