@@ -17,7 +17,17 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from .cases import DTYPES, FUNCTIONS, REDUCTIONS, Case, Inputs, Lattice, Mask, Operand
+from .cases import (
+    DEFAULT_REDUCTION,
+    DTYPES,
+    FUNCTIONS,
+    REDUCTIONS,
+    Case,
+    Inputs,
+    Lattice,
+    Mask,
+    Operand,
+)
 from .effort import Effort
 from .probe import Probe, same_bits
 from .registry import prop
@@ -298,6 +308,7 @@ _REFUSED_FIRST = (
     statement='Without `reduction`, masked_sse is "batch_mean" and masked_mse is "mean".',
     rationale="The two functions differ in their default and in nothing else.",
     catches="a default of the other function, or of F.mse_loss",
+    needs=("default",),
     cases=cases(empty=False),
     grid=lambda effort: small_grid(
         effort,
@@ -307,6 +318,9 @@ _REFUSED_FIRST = (
     ),
 )
 def default_reduction(probe: Probe, case: Case) -> None:
+    if DEFAULT_REDUCTION[case.function] not in probe.claims.reductions:
+        (other,) = {*probe.subject.functions} - {case.function}
+        case = case.but(function=other)
     case = case.but(reduction=None)
     loss, inputs = probe.loss(case)
     probe.right_value(loss, case, inputs)

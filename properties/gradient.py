@@ -721,6 +721,7 @@ def interleaved(probe: Probe, case: Case) -> None:
             mask=Mask("blocks", k),
         ),
     ]
+    siblings = [probe.fit(sibling) for sibling in siblings]
     for order in ((0, 1, 2), (2, 1, 0)):
         made = [(sibling, *probe.loss(sibling)) for sibling in siblings]
         found = {}

@@ -44,7 +44,7 @@ def smoke(subject: Subject) -> str | None:
         for function in subject.functions:
             probe = Probe(subject)
             dtype = subject.claims.dtypes[0]
-            case = case.but(x_recon__dtype=dtype, x__dtype=dtype, function=function)
+            case = probe.fit(case.but(x_recon__dtype=dtype, x__dtype=dtype, function=function))
             try:
                 probe.raw(case, *probe.build(case))
                 return None

@@ -30,10 +30,12 @@ class Probe:
         self.case: Case | None = None
 
     def fit(self, case: Case) -> Case:
-        """The case in dtypes that are claimed, of a function that the subject has."""
+        """The case in dtypes and reductions that are claimed, of a function that it has."""
         if getattr(self.subject, case.function) is None:
             (other,) = self.subject.functions
             case = case.but(function=other, reduction=case.effective_reduction)
+        if case.effective_reduction not in self.claims.reductions:
+            case = case.but(reduction=self.claims.reductions[0])
         first = self.claims.dtypes[0]
         for name in ("x_recon", "x"):
             if getattr(case, name).dtype not in self.claims.dtypes:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 
 from . import oracle
-from .cases import DTYPES, FUNCTIONS
+from .cases import DEFAULT_REDUCTION, DTYPES, FUNCTIONS, REDUCTIONS
 
 
 class TargetError(Exception):
@@ -27,6 +27,8 @@ class Claims:
     Attributes:
         dtypes: of `x_recon` and `x`, by name, in any pairing.
         devices: device types it takes.
+        reductions: it offers. Where a case asks for another one, it is called with the first of
+            these.
         gradients: C11–C12, and all other gradient properties.
         second_order: reverse over reverse (C13).
         forward_mode: `torch.func.jvp` and dual numbers (C13, C19).
@@ -40,6 +42,7 @@ class Claims:
 
     dtypes: tuple[str, ...] = DTYPES
     devices: tuple[str, ...] = ("cpu", "cuda")
+    reductions: tuple[str, ...] = REDUCTIONS
     gradients: bool = True
     second_order: bool = True
     forward_mode: bool = True
@@ -55,6 +58,11 @@ class Claims:
         if unknown or not self.dtypes:
             raise ValueError(
                 f"dtypes must be one or more of {DTYPES}, got {self.dtypes!r}; give them by name"
+            )
+        if set(self.reductions) - set(REDUCTIONS) or not self.reductions:
+            raise ValueError(
+                f"reductions must be one or more of {REDUCTIONS}, got {self.reductions!r}; leave "
+                "out those that it does not offer"
             )
 
     def missing(self, needs: tuple[str, ...]) -> str | None:
@@ -107,6 +115,21 @@ class Subject:
     @property
     def functions(self) -> tuple[str, ...]:
         return tuple(name for name in FUNCTIONS if getattr(self, name) is not None)
+
+    def missing(self, needs: tuple[str, ...]) -> str | None:
+        """What of `needs` it does not claim, in words, or None.
+
+        A need is the name of a claim, a reduction, or "default": that of some function it has.
+        """
+        claims = self.claims
+        if "default" in needs and not any(
+            DEFAULT_REDUCTION[name] in claims.reductions for name in self.functions
+        ):
+            return "the default reduction"
+        for need in needs:
+            if need in REDUCTIONS and need not in claims.reductions:
+                return f"the reduction {need!r}"
+        return claims.missing(tuple(n for n in needs if n not in (*REDUCTIONS, "default")))
 
     def result_dtype(self, x_recon: torch.dtype, x: torch.dtype) -> torch.dtype:
         """C5: promote(x_recon, x, float32), or without float32 where half results are claimed."""

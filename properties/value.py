@@ -764,6 +764,7 @@ def _explicit(case: Case, inputs: Inputs) -> Case:
     statement="`sum` is additive over any partition of batch, length or mask.",
     rationale="What lets micro-batches and ranks add up: the sum knows no whole.",
     catches="terms per call or per row; normalisation inside the sum; state between calls",
+    needs=("sum",),
     cases=cases(empty=False),
     grid=lambda effort: small_grid(
         effort,

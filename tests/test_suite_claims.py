@@ -43,11 +43,27 @@ def without_gradients(
         return masked_mse(x_recon, x, mask, reduction=reduction)
 
 
+def mean_only(x_recon: Tensor, x: Tensor, mask: Tensor, *, reduction: Any = "mean") -> Tensor:
+    """Right, and has no other reduction."""
+    if reduction in ("sum", "batch_mean"):
+        raise ValueError(f"reduction must be 'mean', got {reduction!r}; there is no other")
+    return masked_mse(x_recon, x, mask, reduction=reduction)
+
+
+def sum_only(x_recon: Tensor, x: Tensor, mask: Tensor, *, reduction: Any = "sum") -> Tensor:
+    """Right, and has no other reduction, so that its default is not the contract's."""
+    if reduction in ("mean", "batch_mean"):
+        raise ValueError(f"reduction must be 'sum', got {reduction!r}; there is no other")
+    return masked_sse(x_recon, x, mask, reduction=reduction)
+
+
 SUBJECTS = {
     "one function only": Subject("one", masked_sse=masked_sse),
     "half results": Subject("half", masked_mse=half_result, claims=Claims(half_result="half")),
     "float32 only": Subject("f32", masked_mse=float32_only, claims=Claims(dtypes=("float32",))),
     "no gradients": Subject("plain", masked_mse=without_gradients, claims=Claims(gradients=False)),
+    "mean only": Subject("mean", masked_mse=mean_only, claims=Claims(reductions=("mean",))),
+    "sum only": Subject("sum", masked_sse=sum_only, claims=Claims(reductions=("sum",))),
 }
 
 
@@ -62,13 +78,21 @@ def test_one_line_of_claims_makes_it_green(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "identifier"),
-    [("half results", "C5-result"), ("float32 only", "C2-dtypes"), ("no gradients", "C11-oracle")],
+    [
+        ("half results", "C5-result"),
+        ("float32 only", "C2-dtypes"),
+        ("no gradients", "C11-oracle"),
+        ("mean only", "C4-sizes"),
+        ("mean only", "C10-additive"),
+        ("sum only", "C4-sizes"),
+        ("sum only", "C1-default-reduction"),
+    ],
 )
 def test_without_the_claim_it_is_red(name: str, identifier: str) -> None:
     """The one line was needed."""
     subject = SUBJECTS[name]
     assert conduct(subject, identifier, "quick").state in ("pass", "not claimed")
-    bare = Subject("bare", masked_mse=subject.masked_mse)
+    bare = Subject("bare", subject.masked_sse, subject.masked_mse)
     assert conduct(bare, identifier, "quick").state == "FAIL"
 
 
@@ -84,3 +108,10 @@ def test_example_in_numpy_is_green(tmp_path: Path) -> None:
     assert cells["C11-oracle"]["reason"] == "gradients is not claimed"
     assert subject["totals"]["pass"] >= 40
     assert subject["totals"]["pass"] + subject["totals"]["not claimed"] == len(PROPERTIES)
+
+
+def test_claimed_reductions_are_known_ones() -> None:
+    """A misspelt reduction, or none at all, is refused with the known ones."""
+    for given in (("avg",), ("mean", "none"), ()):
+        with pytest.raises(ValueError, match=r"reductions must be one or more of .*batch_mean"):
+            Claims(reductions=given)

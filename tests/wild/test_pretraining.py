@@ -1,24 +1,25 @@
 """A real model on real spectra: ChemoMAE pretrained with our losses in the place of its own.
 
-chemomae 0.2.4 brings the model and the losses that ours replace; chemotools 0.5.0 the spectra, of
-60 coffees (infrared, ATR-FTIR), read from its data file without importing it. Both are installed in
-the tox environment `wild` only. Nothing is downloaded and no accelerator is used.
+docs/pretraining.py is the example; here the training is looked at step by step. chemomae 0.2.4
+brings the model and the losses that ours replace, chemotools 0.5.0 the spectra. Nothing is
+downloaded and no accelerator is used.
 
 `python tests/wild/test_pretraining.py [SEED ...]` prints how the training goes.
 """
 
 from __future__ import annotations
 
-import importlib.metadata
+import importlib.util
 import math
+import re
 import sys
 import time
-import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from chemomae.models import ChemoMAE
@@ -27,71 +28,40 @@ from torch import Tensor
 
 from wavemae.models import losses as ours
 
-# 1841 channels; 7 neighbours are averaged, which leaves 256 = 16 patches of 16 (and 49 channels).
-SEQ_LEN, NEIGHBOURS = 256, 7
-N_PATCHES, N_HIDDEN = 16, 10
-BATCH, STEPS = 20, 300
-EMPTY, ONE_ROW_VISIBLE = 150, 200  # the steps that hide nothing, and nothing of one spectrum
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def load_example() -> ModuleType:
+    """docs/pretraining.py, imported."""
+    spec = importlib.util.spec_from_file_location("pretraining", DOCS / "pretraining.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["pretraining"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+example: Any = load_example()
+
+ONE_ROW_VISIBLE = 200  # the step that hides nothing of one spectrum
 ROUNDOFF = 2.0**-24  # unit roundoff of float32
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
-def coffee() -> Tensor:
-    """The spectra, shape (60, SEQ_LEN), each and then each channel with mean 0 and deviation 1.
-
-    The first half is the standard normal variate (SNV). It leaves the coffees so alike that always
-    guessing their mean spectrum scores 0.0013, and that is all the model then learns. After the
-    second half that guess scores 1, and whoever scores less has looked at the visible patches.
-    """
-    files = importlib.metadata.files("chemotools") or []
-    (path,) = (str(file.locate()) for file in files if file.name == "coffee_spectra.csv")
-    table = np.loadtxt(path, delimiter=",", skiprows=1)  # the first row numbers the channels
-    assert table.shape == (60, 1841)
-    used = table[:, : SEQ_LEN * NEIGHBOURS].reshape(len(table), SEQ_LEN, NEIGHBOURS).mean(axis=2)
-    for axis in (1, 0):
-        used = (used - used.mean(axis, keepdims=True)) / used.std(axis, keepdims=True)
-    return torch.from_numpy(used).float()
-
-
-def small_model(seed: int) -> ChemoMAE:
-    """ChemoMAE with two narrow layers, the same for the same seed."""
-    torch.manual_seed(seed)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="enable_nested_tensor is True")
-        return ChemoMAE(
-            seq_len=SEQ_LEN,
-            n_patches=N_PATCHES,
-            n_mask=N_HIDDEN,
-            d_model=32,
-            nhead=4,
-            num_layers=2,
-        )
-
-
 def batches(model: ChemoMAE, seed: int, steps: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Spectra and what of them is visible, both (BATCH, SEQ_LEN), the same for the same seed."""
-    spectra = coffee()
+    spectra = example.coffee()
     generator = torch.Generator().manual_seed(seed)
     for number in range(steps):
-        x = spectra[torch.randperm(len(spectra), generator=generator)[:BATCH]]
-        visible = model.make_visible(BATCH, generator=generator)
-        if number == EMPTY:
+        x = spectra[torch.randperm(len(spectra), generator=generator)[: example.BATCH]]
+        visible = model.make_visible(example.BATCH, generator=generator)
+        if number == example.EMPTY:
             visible[:] = True
         if number == ONE_ROW_VISIBLE:
             visible[0] = True
         yield x, visible
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """One thread: as fast for so small a model, and not ten times slower on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @dataclass(frozen=True)
@@ -142,11 +112,11 @@ def failure_of_their_mean(x_recon: Tensor, x: Tensor, mask: Tensor) -> str | Non
 
 
 def pretrain(seed: int) -> Iterator[Step]:
-    """STEPS steps of AdamW on our masked mean squared error."""
-    model = small_model(seed)
+    """example.STEPS steps of AdamW on our masked mean squared error."""
+    model = example.small_model(seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    with one_thread():
-        for x, visible in batches(model, seed, STEPS):
+    with example.one_thread():
+        for x, visible in batches(model, seed, example.STEPS):
             x_recon, _, _ = model(x, visible)
             x_recon.retain_grad()
             optimizer.zero_grad()  # to None, so that a gradient there is one of this step
@@ -217,16 +187,16 @@ def test_an_empty_mask_does_not_stop_the_run(run: list[Step]) -> None:
 
     C7 and C12. The optimizer still moves the parameters, by what it remembers of earlier steps.
     """
-    step = run[EMPTY]
+    step = run[example.EMPTY]
     assert not step.hidden.any()
     assert step.their_failure is not None
     assert "does not require grad" in step.their_failure
     assert (step.mse.ours, step.sse.ours) == (0.0, 0.0)
     assert math.copysign(1.0, step.mse.ours) == 1.0
     assert (step.untouched, step.largest_gradient) == (0, 0.0)
-    assert len(run) == STEPS
+    assert len(run) == example.STEPS
     assert all(step.finite for step in run)
-    others = run[:EMPTY] + run[EMPTY + 1 :]
+    others = run[: example.EMPTY] + run[example.EMPTY + 1 :]
     assert all(step.mse.ours > 0.0 and step.largest_gradient > 0.0 for step in others)
     assert all(step.their_failure is None for step in others)
 
@@ -234,8 +204,8 @@ def test_an_empty_mask_does_not_stop_the_run(run: list[Step]) -> None:
 def test_a_spectrum_with_nothing_hidden_teaches_nothing(run: list[Step]) -> None:
     """One spectrum of one batch is wholly visible: it gets no gradient, and the others do."""
     step = run[ONE_ROW_VISIBLE]
-    patch = SEQ_LEN // N_PATCHES
-    assert step.hidden.tolist() == [0] + [N_HIDDEN * patch] * (BATCH - 1)
+    patch = example.SEQ_LEN // example.N_PATCHES
+    assert step.hidden.tolist() == [0] + [example.N_HIDDEN * patch] * (example.BATCH - 1)
     assert step.row_gradients[0] == 0.0
     assert (step.row_gradients[1:] > 0.0).all()
 
@@ -256,10 +226,10 @@ def curve(loss: Loss, seed: int, steps: int = 20) -> list[float]:
     Not by Adam, which divides by the gradient's size and so would not notice a wrong scale; and
     with a rate at which a difference by rounding is not blown up (at ten times that rate it is).
     """
-    model = small_model(seed)
+    model = example.small_model(seed)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     values = []
-    with one_thread():
+    with example.one_thread():
         for x, visible in batches(model, seed, steps):
             x_recon, _, _ = model(x, visible)
             value = loss(x_recon, x, ~visible)
@@ -282,14 +252,45 @@ def test_both_losses_train_alike() -> None:
     assert by_ours == pytest.approx(by_theirs, rel=(2 * 64 + 2 * 16) * ROUNDOFF, abs=0.0)
 
 
+def test_the_page_says_what_the_command_prints() -> None:
+    """docs/pretraining.md has the table of the run: what broke, and where, is exactly that.
+
+    A figure that was reached may differ by half, since 300 steps carry a last bit far.
+    """
+    runs = example.train_all(seed=0, steps=example.STEPS)
+    printed = example.table(runs).splitlines()
+    page = (DOCS / "pretraining.md").read_text(encoding="utf-8").splitlines()
+    start = page.index(printed[0])
+    for told, got in zip(page[start:], printed, strict=False):
+        told_cells, got_cells = told.split(" | "), got.split(" | ")
+        assert len(told_cells) == len(got_cells)
+        for a, b in zip(told_cells, got_cells, strict=True):
+            words_a, words_b = (re.sub(r"reached [\d.]+", "reached", cell) for cell in (a, b))
+            assert words_a == words_b
+            figures_a, figures_b = (re.findall(r"reached ([\d.]+)", cell) for cell in (a, b))
+            for x, y in zip(figures_a, figures_b, strict=True):
+                assert float(x) == pytest.approx(float(y), rel=0.5)
+    assert (DOCS / "pretraining.png").stat().st_size < 300_000
+
+
 def main(seeds: list[int]) -> None:
     """Train once for each seed and print how it went."""
     for seed in seeds:
         start = time.perf_counter()
         steps = list(pretrain(seed))
         seconds = time.perf_counter() - start
-        shown = (0, 20, 50, 100, EMPTY - 1, EMPTY, EMPTY + 1, ONE_ROW_VISIBLE, STEPS - 1)
-        print(f"seed {seed}: {STEPS} steps in {seconds:.1f} s")
+        shown = (
+            0,
+            20,
+            50,
+            100,
+            example.EMPTY - 1,
+            example.EMPTY,
+            example.EMPTY + 1,
+            ONE_ROW_VISIBLE,
+            example.STEPS - 1,
+        )
+        print(f"seed {seed}: {example.STEPS} steps in {seconds:.1f} s")
         print("  loss at step " + ", ".join(f"{k}: {steps[k].mse.ours:.3f}" for k in shown))
         exact, other = furthest(steps)
         print(f"  last 20 steps / first 20 steps: {fall(steps):.3f} (to {last_loss(steps):.3f})")
