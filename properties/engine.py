@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, Phase, Verbosity
 
 from . import ambient, arguments, execution, gradient, manners, modes, value
 from .cases import Case, Lattice, Mask, Operand
+from .drawing import BACKEND
 from .effort import PROFILES, Effort
 from .probe import Probe
 from .registry import PROPERTIES, Property
@@ -159,6 +160,7 @@ def _draw(prop: Property, probe: Probe, spend: Effort, number: int, examples: li
         suppress_health_check=list(HealthCheck),
         report_multiple_bugs=False,
         print_blob=False,
+        backend=BACKEND,
         verbosity=Verbosity.quiet,
     )
     test = hypothesis.seed(number)(settings(hypothesis.given(prop.cases)(body)))

@@ -166,7 +166,7 @@ def upstream(probe: Probe, case: Case) -> None:
     inputs = probe.build(case)
     wrt = [getattr(inputs, name) for name in case.grads]
     loss, again = probe.call(case, inputs), probe.call(case, inputs)
-    if not loss.requires_grad and probe.excused(inputs):
+    if probe.unconnected(loss, wrt, inputs):
         return
     # Through the graph, as training code scales: 3·loss, and the mean of two losses. And as an
     # element of a larger tensor, or negated lazily: memory begins with another number there.
@@ -305,7 +305,7 @@ def _numerically(probe: Probe, case: Case, check: object, **settings: bool) -> N
         return probe.call(case, Inputs(x_recon, x, inputs.mask))
 
     wrt = tuple(getattr(inputs, name) for name in case.grads)
-    if probe.excused(inputs) and not loss(*wrt).requires_grad:
+    if probe.unconnected(loss(*wrt), wrt, inputs):
         return
     try:
         check(loss, wrt, **settings)  # type: ignore[operator]  # gradcheck or gradgradcheck
@@ -471,9 +471,9 @@ def second_order(probe: Probe, case: Case) -> None:
     Σ 2d·mask·scale·(v_r − v_x) for the upstream u.
     """
     loss, inputs = probe.loss(case)
-    if not loss.requires_grad and probe.excused(inputs):
-        return
     wrt = [getattr(inputs, name) for name in case.grads]
+    if probe.unconnected(loss, wrt, inputs):
+        return
     u = torch.full_like(loss, 3.0).requires_grad_()
     first = torch.autograd.grad(loss, wrt, u, create_graph=True)
     probe.right_gradients(
@@ -659,7 +659,8 @@ def retain_graph(probe: Probe, case: Case) -> None:
 )
 def own_memory(probe: Probe, case: Case) -> None:
     loss, inputs = probe.loss(case)
-    if not loss.requires_grad and probe.excused(inputs):
+    wrt = [getattr(inputs, name) for name in case.grads]
+    if probe.unconnected(loss, wrt, inputs):
         return
     case = case.but(upstream=1.0)
     for name in case.grads:
@@ -668,7 +669,6 @@ def own_memory(probe: Probe, case: Case) -> None:
             found[name].zero_()
         again = probe.pull(case, loss, inputs, retain_graph=True)
         _after("a gradient was zeroed in place", probe, again, case, inputs)
-    wrt = [getattr(inputs, name) for name in case.grads]
     loss.backward(retain_graph=True)
     for tensor in wrt:
         tensor.grad.zero_()

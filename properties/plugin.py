@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from .effort import PROFILES
-from .preflight import SECONDS, faults
+from .preflight import faults, patience
 from .report import BAD_STATES, Cell, Table
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def _unusable(config: pytest.Config) -> dict[str, str]:
         draft = answer.with_suffix(".draft")
         draft.write_text(json.dumps(faults(config.stash[_TABLE].targets)))
         draft.rename(answer)
-    end = time.monotonic() + 4 * SECONDS
+    end = time.monotonic() + 2 * patience(len(config.stash[_TABLE].targets)) + 60
     while not answer.exists():
         if time.monotonic() > end:
             raise pytest.UsageError("the worker that tries the targets gave no answer")

@@ -8,6 +8,7 @@ say.
 from __future__ import annotations
 
 import json
+import math
 import multiprocessing
 import os
 import sys
@@ -27,6 +28,11 @@ if sys.platform == "linux":
     _START = multiprocessing.get_context("fork")
 else:
     _START = multiprocessing.get_context("spawn")
+
+
+def patience(targets: int) -> float:
+    """Seconds to wait for the answers of so many targets, which share the processor's cores."""
+    return SECONDS * math.ceil(targets / (os.cpu_count() or 1))
 
 
 def smoke(subject: Subject) -> str | None:
@@ -86,13 +92,14 @@ def faults(targets: list[str]) -> dict[str, str]:
             process = _START.Process(target=_answer, args=(target, answer, output), daemon=True)
             process.start()
             running.append((target, answer, output, process))
-        end = time.monotonic() + SECONDS
+        end = time.monotonic() + patience(len(targets))
         for target, answer, output, process in running:
             process.join(max(0, end - time.monotonic()))
             if process.is_alive():
                 process.kill()
                 process.join()
-                found[target] = f"gave no answer within {SECONDS} s of import and smoke calls"
+                seconds = f"{patience(len(targets)):g} s"
+                found[target] = f"gave no answer within {seconds} of import and smoke calls"
             elif not answer.is_file():
                 printed = output.read_text(errors="replace") if output.is_file() else ""
                 last = printed.strip().splitlines()[-1:] or ["nothing printed"]

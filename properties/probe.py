@@ -6,6 +6,7 @@ hand, so that a failure can show it, and judges results against the oracle.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -160,6 +161,15 @@ class Probe:
     def excused(self, inputs: Inputs) -> bool:
         """Whether a missing graph is left to C12: the mask is empty, and this is another clause."""
         return self.clause != "C12" and not inputs.mask.is_meta and not bool(inputs.mask.any())
+
+    def unconnected(self, loss: Tensor, wrt: Sequence[Tensor], inputs: Inputs) -> bool:
+        """Whether no graph leads to these inputs, and that is excused."""
+        if not self.excused(inputs):
+            return False
+        if not loss.requires_grad:
+            return True
+        found = torch.autograd.grad(loss, wrt, retain_graph=True, allow_unused=True)
+        return any(gradient is None for gradient in found)
 
     def right_value(
         self, got: Tensor, case: Case, inputs: Inputs, *, roundoffs: float | None = None

@@ -53,3 +53,19 @@ def test_nor_is_nan_that_a_plain_call_does_not_give() -> None:
     """C7 might not see it, so the property that does says so."""
     subject = Subject("strided", masked_mse=strided_nothing_is_nan)
     assert conduct(subject, "C15-layouts", "default").state == "FAIL"
+
+
+def fresh_leaf(x_recon: Tensor, x: Tensor, mask: Tensor, *, reduction: Any = "mean") -> Tensor:
+    """Where nothing is masked, a zero that is a leaf of its own graph."""
+    loss = masked_mse(x_recon, x, mask, reduction=reduction)
+    if loss.requires_grad and not bool(mask.any()):
+        return torch.zeros_like(loss, requires_grad=True)
+    return loss
+
+
+@pytest.mark.parametrize("identifier", ["C11-upstream", "C13-own-memory", "C13-second-order"])
+def test_a_fresh_leaf_for_an_empty_mask_is_left_to_c12(identifier: str) -> None:
+    """That no graph leads to the inputs fails C12-empty-trains, and not what needs the graph."""
+    subject = Subject("leaf", masked_mse=fresh_leaf)
+    assert conduct(subject, identifier, "default").state == "pass"
+    assert conduct(subject, "C12-empty-trains", "quick").state == "FAIL"
