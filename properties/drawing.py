@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from hypothesis.internal.conjecture import providers
+from hypothesis.internal.conjecture.choice import choice_permitted
 
 BACKEND = "wavemae"
 
@@ -23,7 +24,7 @@ class _AlikeForAll(providers.HypothesisProvider):
         permitted = [
             constant
             for constant in providers.GLOBAL_CONSTANTS.set_for_type(choice_type)
-            if providers.choice_permitted(constant, constraints)
+            if choice_permitted(constant, constraints)
         ]
         return self._random.choice(permitted) if permitted else None
 
