@@ -51,7 +51,7 @@ def _right_kind(probe: Probe, got: Tensor, case: Case, real: Inputs, inputs: Inp
     grid=lambda effort: small_grid(
         effort,
         share=12,
-        shapes=((2, 3), (0, 3), (3, 0), (1, 1)),
+        shapes=((2, 3), (0, 3), (3, 0), (1, 1), (40, 50)),
         patterns=("bernoulli",),
         grads=((), *GRADS),
     ),
@@ -77,7 +77,7 @@ def meta(probe: Probe, case: Case) -> None:
     grid=lambda effort: small_grid(
         effort,
         share=2,
-        shapes=((2, 3), (3, 1)),
+        shapes=((2, 3), (3, 1), (40, 50)),
         patterns=("bernoulli",),
         grads=((), *GRADS),
         pairs=SAME_PAIRS,
@@ -250,6 +250,7 @@ def compiles(probe: Probe, case: Case, effort: Effort) -> None:
                 ((5, 5), "one"),
                 ((3, 17), "bernoulli"),
                 ((2, 3), "full"),
+                ((40, 50), "bernoulli"),
             )
         ):
             again = case.but(
@@ -308,7 +309,7 @@ def exports(probe: Probe, case: Case) -> None:
     rows, columns = torch.export.Dim("B", min=2), torch.export.Dim("L", min=2)
     sizes = {name: {0: rows, 1: columns} for name in ("x_recon", "x", "mask")}
     program = torch.export.export(Losses(), tuple(inputs), dynamic_shapes=sizes).module()
-    for shape, pattern in (((4, 6), "empty"), ((3, 9), "bernoulli"), ((8, 2), "full")):
+    for shape, pattern in (((4, 6), "empty"), ((40, 50), "bernoulli"), ((8, 2), "full")):
         again = case.but(shape=shape, mask=Mask(pattern, 5), x_recon__outside=NAN)
         if pattern == "full":  # a difference that half precision would round
             again = again.but(x_recon__values=Constant(2048.0), x__values=Constant(0.5))
