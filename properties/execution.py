@@ -250,7 +250,7 @@ def compiles(probe: Probe, case: Case, effort: Effort) -> None:
                 ((5, 5), "one"),
                 ((3, 17), "bernoulli"),
                 ((2, 3), "full"),
-                ((40, 50), "bernoulli"),
+                *_several_blocks(effort),
             )
         ):
             again = case.but(
@@ -268,6 +268,11 @@ def compiles(probe: Probe, case: Case, effort: Effort) -> None:
             )
     finally:
         torch.compiler.reset()
+
+
+def _several_blocks(effort: Effort) -> list[tuple[tuple[int, int], str]]:
+    """A size at which blocked code takes more than one block, in the deep profile."""
+    return [((40, 50), "bernoulli")] if effort.profile == "deep" else []
 
 
 def _compiled_cases(effort: Effort) -> list[Case]:
@@ -295,9 +300,10 @@ def _compiled_cases(effort: Effort) -> list[Case]:
     rationale="An exported validation step must not be tied to one batch size.",
     catches="sizes or masks baked into the program",
     needs=("compile",),
+    scaled=True,
     grid=lambda effort: _compiled_cases(effort),
 )
-def exports(probe: Probe, case: Case) -> None:
+def exports(probe: Probe, case: Case, effort: Effort) -> None:
     losses = _every_call(probe)
 
     class Losses(torch.nn.Module):
@@ -309,7 +315,8 @@ def exports(probe: Probe, case: Case) -> None:
     rows, columns = torch.export.Dim("B", min=2), torch.export.Dim("L", min=2)
     sizes = {name: {0: rows, 1: columns} for name in ("x_recon", "x", "mask")}
     program = torch.export.export(Losses(), tuple(inputs), dynamic_shapes=sizes).module()
-    for shape, pattern in (((4, 6), "empty"), ((40, 50), "bernoulli"), ((8, 2), "full")):
+    shapes = (((4, 6), "empty"), ((3, 9), "bernoulli"), ((8, 2), "full"))
+    for shape, pattern in (*shapes, *_several_blocks(effort)):
         again = case.but(shape=shape, mask=Mask(pattern, 5), x_recon__outside=NAN)
         if pattern == "full":  # a difference that half precision would round
             again = again.but(x_recon__values=Constant(2048.0), x__values=Constant(0.5))

@@ -477,8 +477,10 @@ def flat_and_padded(x_recon, x, mask, reduction):
 
 @variant
 def in_chunks(x_recon, x, mask, reduction):
-    """The sums of chunks of 256, added up in float64: what a reduction in two passes does."""
+    """The sums of chunks of 256, added up in float64; one sum in a graph with dynamic sizes."""
     squares = _masked_difference(x_recon, x, mask).square().reshape(-1)
+    if torch.compiler.is_compiling():  # whether there is one chunk or more is not to be asked
+        return _divided(squares.sum(), mask, reduction)
     chunks = functional.pad(squares, (0, -squares.numel() % 256)).reshape(-1, 256)
     total = chunks.sum(1).sum(dtype=torch.float64).to(squares.dtype)
     return _divided(total, mask, reduction)
