@@ -185,10 +185,11 @@ class _Counting:
 
 
 def _every_call(probe: Probe) -> Callable[[Tensor, Tensor, Tensor], tuple[Any, ...]]:
-    """Both functions under every reduction, in the order of CALLS: one graph holds them all."""
+    """Both functions under every claimed reduction, in the order of CALLS: all in one graph."""
+    calls = [probe.fit(Case(function, reduction)) for function, reduction in CALLS]
     functions = [
-        (probe.function(function), {} if reduction is None else {"reduction": reduction})
-        for function, reduction in CALLS
+        (probe.function(c.function), {} if c.reduction is None else {"reduction": c.reduction})
+        for c in calls
     ]
 
     def losses(x_recon: Tensor, x: Tensor, mask: Tensor) -> tuple[Any, ...]:
