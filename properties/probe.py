@@ -13,9 +13,12 @@ import torch
 from torch import Tensor
 
 from . import oracle
-from .cases import DEFAULT_REDUCTION, Case, Inputs
+from .cases import DEFAULT_REDUCTION, Case, Inputs, Lattice, Mask, Operand
 from .subject import Subject
 from .violation import Violation
+
+# What a subject may raise without ending the run: all but the exceptions that pytest itself uses.
+RAISED = (Exception, KeyboardInterrupt, SystemExit, GeneratorExit)
 
 
 class Probe:
@@ -90,6 +93,25 @@ class Probe:
         inputs = self.build(case)
         self.note(inputs.mask)
         return self.call(case, inputs), inputs
+
+    def divides_by_zero(self, case: Case) -> bool:
+        """Whether a plain call like the case's gives NaN where nothing is masked."""
+        at_hand, plain = (
+            self.case,
+            case.but(
+                shape=(2, 3),
+                x_recon=Operand(case.x_recon.dtype),
+                x=Operand(case.x.dtype, Lattice(1)),
+                mask=Mask("empty"),
+                grads=(),
+            ),
+        )
+        try:
+            return bool(self.raw(plain, *plain.build(self.device)).isnan().all())
+        except RAISED:
+            return False
+        finally:
+            self.case = at_hand
 
     def note(self, mask: Tensor) -> None:
         """Remember whether any property saw a mask that selects something."""

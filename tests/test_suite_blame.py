@@ -31,7 +31,23 @@ def strided_nothing_is_nan(
     return loss if x.is_contiguous() or bool(mask.any()) else loss * torch.nan
 
 
-OTHERS = ("C1-default-reduction", "C4-oracle", "C10-permutation", "C10-scaling", "C11-oracle")
+def compiled_anew_and_nothing_is_nan(
+    x_recon: Tensor, x: Tensor, mask: Tensor, *, reduction: Any = "mean"
+) -> Tensor:
+    """0/0, and odd lengths take another branch than even ones."""
+    loss = nothing_is_nan(x_recon, x, mask, reduction=reduction)
+    return loss + 0.0 if x.shape[1] % 2 else loss
+
+
+OTHERS = (
+    "C1-default-reduction",
+    "C4-oracle",
+    "C10-permutation",
+    "C10-scaling",
+    "C11-oracle",
+    "C18-compile",
+    "C18-export",
+)
 
 
 @pytest.mark.parametrize("identifier", OTHERS)
@@ -40,6 +56,12 @@ def test_nan_for_an_empty_mask_is_left_to_c7(identifier: str) -> None:
     subject = Subject("0/0", masked_mse=nothing_is_nan)
     assert conduct(subject, identifier, "default").state == "pass"
     assert conduct(subject, "C7-empty", "quick").state == "FAIL"
+
+
+def test_what_follows_an_empty_mask_is_still_seen() -> None:
+    """A check of many masks in one does not end at the first that masks nothing."""
+    subject = Subject("0/0", masked_mse=compiled_anew_and_nothing_is_nan)
+    assert conduct(subject, "C18-compile", "default").state == "FAIL"
 
 
 def test_another_value_for_an_empty_mask_is_not() -> None:

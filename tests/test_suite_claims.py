@@ -76,6 +76,14 @@ def test_one_line_of_claims_makes_it_green(name: str) -> None:
     assert sum(o.state == "pass" for o in states.values()) >= 40
 
 
+@pytest.mark.parametrize("name", ["one function only", "mean only", "sum only"])
+@pytest.mark.parametrize("identifier", ["C18-compile", "C18-export"])
+def test_a_graph_holds_claimed_calls_only(name: str, identifier: str) -> None:
+    """Where all calls are put into one graph, so are none that the subject refuses."""
+    outcome = conduct(SUBJECTS[name], identifier, "quick")
+    assert (outcome.state, outcome.reason) == ("pass", "")
+
+
 @pytest.mark.parametrize(
     ("name", "identifier"),
     [
