@@ -52,6 +52,22 @@ def test_forward_stays_within_2_mib(dtype: torch.dtype, transpose: bool) -> None
     assert peak(lambda: fused.masked_mse(x_recon, x, mask)) <= 2 * MIB
 
 
+@pytest.mark.parametrize("rows", [256, 257, 512, 1024])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_sizes_at_the_edge_of_a_block(dtype: torch.dtype, rows: int) -> None:
+    """One block exactly full, one row more, and a few full ones; so too in backward."""
+    x_recon, x = torch.randn(2, rows, 1024).to(dtype)
+    mask = torch.rand(rows, 1024) < 0.5
+    assert peak(lambda: fused.masked_mse(x_recon, x, mask)) <= 2 * MIB
+    loss = fused.masked_mse(x_recon.requires_grad_(), x, mask)
+    scalars = 2 * loss.nbytes  # the upstream gradient, and the same divided by the count
+
+    def backward() -> object:
+        return torch.autograd.grad(loss, x_recon, retain_graph=True)
+
+    assert peak(backward) <= x.nbytes + 2 * MIB + scalars
+
+
 def test_nothing_large_is_kept_for_backward() -> None:
     """With gradients wanted, forward holds no more than without."""
     x_recon, x, mask = batch()

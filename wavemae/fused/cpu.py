@@ -4,6 +4,8 @@ What eager torch loses on large inputs are fresh full-size temporaries, whose pa
 first clear, and selections that branch at every element. Here the squares of one block after
 another are written into one scratch that belongs to the call. Selecting is an integer product of
 their bits with the mask: it clears what stands outside, NaN included, and keeps the bits inside.
+An operator costs microseconds however little it does, so blocks are as large as 2 MiB of scratch
+allow; what fits into one is done without views and pieces.
 
 Sums: a block is added up in rows of 2¹⁴, whatever the number of threads, and the row sums are added
 in float64. From an element to its row's sum, torch's cascade takes some 50 additions at most: so
@@ -25,8 +27,7 @@ _mse_loss: Any = torch._C._nn.mse_loss
 _mse_loss_backward = torch.ops.aten.mse_loss_backward.grad_input
 _NO_REDUCTION, _SUM = 0, 2  # as torch numbers the reductions of its losses
 
-# Two of these, for the squares and for the mask widened to their size, are just under 2 MiB.
-_SCRATCH_BYTES = 15 * 2**16
+_MOST_BYTES = 2**21  # of scratch
 _ROW = 2**14
 _BITS = {torch.float32: torch.int32, torch.float64: torch.int64}
 
@@ -35,13 +36,8 @@ def reduced(
     x_recon: Tensor, x: Tensor, mask: Tensor, reduction: Reduction
 ) -> tuple[Tensor, Tensor | int]:
     """The loss, and by what the sum was divided."""
-    counting = reduction == "mean"
-    if x_recon.numel() <= _ROW and x_recon.dtype == x.dtype in _BITS:
-        squares = _mse_loss(x_recon, x, _NO_REDUCTION)
-        squares.view(_BITS[squares.dtype]).mul_(mask)
-        total, count = squares.sum(), mask.count_nonzero() if counting else None
-    else:
-        total, count = _streamed_sums(x_recon, x, mask, counting)
+    sums = _sums_at_once if _fit_at_once(x_recon, x) else _streamed_sums
+    total, count = sums(x_recon, x, mask, reduction == "mean")
     if count is not None:
         divisor = count.clamp_min_(1)
         return total.div_(divisor), divisor
@@ -62,14 +58,41 @@ def gradients(
     return _gradient(x_recon, x, mask, scale, negated=wanted[1])
 
 
+def _fit_at_once(x_recon: Tensor, x: Tensor) -> bool:
+    """Whether the squares, and as many bytes for the mask, are little enough to be one block."""
+    elements, dtype = x_recon.numel(), x_recon.dtype
+    if dtype != x.dtype or dtype not in _BITS:
+        return False
+    return elements <= _ROW or (
+        elements * dtype.itemsize <= _MOST_BYTES // 2
+        and elements % _ROW == 0
+        and x_recon.is_contiguous()
+        and x.is_contiguous()
+    )
+
+
+def _sums_at_once(
+    x_recon: Tensor, x: Tensor, mask: Tensor, counting: bool
+) -> tuple[Tensor, Tensor | None]:
+    """S and if asked for the number of True, 0-d, where all squares fit into the scratch."""
+    squares = _mse_loss(x_recon, x, _NO_REDUCTION)
+    bits = squares.view(_BITS[squares.dtype])
+    bits.mul_(mask)
+    if x_recon.numel() <= _ROW:
+        return squares.sum(), mask.count_nonzero() if counting else None
+    total = squares.view(-1, _ROW).sum(1).sum(dtype=torch.float64).to(squares.dtype)
+    return total, bits.copy_(mask).sum(dtype=bits.dtype) if counting else None
+
+
 def _streamed_sums(
     x_recon: Tensor, x: Tensor, mask: Tensor, counting: bool
 ) -> tuple[Tensor, Tensor | None]:
-    """S in the result's dtype, and if asked for the number of True as an integer; both 0-d."""
+    """The same for any size, in the result's dtype."""
     dtype = torch.promote_types(torch.promote_types(x_recon.dtype, x.dtype), torch.float32)
-    block = _block(x_recon.numel(), dtype)
+    # Room for the squares, for the mask widened to their size, and for the sums of the rows.
+    block = _block(x_recon.numel(), (_MOST_BYTES - 2**17) // 2 // dtype.itemsize)
     pieces = list(_pieces(block, x_recon, x, mask))
-    row_sums = torch.zeros((len(pieces), block // _ROW), dtype=dtype, device=x_recon.device)
+    row_sums = torch.empty((len(pieces), block // _ROW), dtype=dtype, device=x_recon.device)
     counts = torch.empty(len(pieces), dtype=_BITS[dtype], device=x_recon.device)
     _stream(pieces, row_sums, counts, block, counting)
     total = row_sums.sum(dtype=torch.float64).to(dtype)
@@ -85,37 +108,24 @@ def _stream(
 ) -> None:
     """Write what each piece adds up to; the scratch is gone when this returns."""
     # One allocation: two would be handed back to the system, and cleared anew at the next call.
-    scratch, widened = row_sums.new_empty((2, block)).unbind()
-    widened = widened.view(counts.dtype)
-    views: tuple[Tensor, ...] = ()
-    for (a, b, m), sums, count in zip(pieces, row_sums, counts, strict=True):
-        if not views or a.shape != views[0].shape:
-            views = _views(scratch, widened, a.shape)
-        squares, bits, selected, converted, rows = views
+    scratch = row_sums.new_empty((2, block))
+    squares, selected = scratch.unbind()
+    bits, selected_bits = scratch.view(counts.dtype).unbind()
+    rows, widened, shape = squares.view(-1, _ROW), selected_bits, squares.shape
+    for (a, b, m), sums, count in zip(pieces, row_sums.unbind(), counts.unbind(), strict=True):
+        if a.shape != shape:
+            shape = a.shape
+            scratch[:, shape.numel() :].zero_()
+            squares, selected = (s[: shape.numel()].view(shape) for s in scratch.unbind())
+            bits, selected_bits = squares.view(counts.dtype), selected.view(counts.dtype)
         if a.dtype == b.dtype == squares.dtype:
             _mse_loss(a, b, _NO_REDUCTION, out=squares)
         else:
-            squares.copy_(a).sub_(converted.copy_(b)).square_()
-        bits.mul_(selected.copy_(m))
-        torch.sum(rows, 1, out=sums[: len(rows)])
+            squares.copy_(a).sub_(selected.copy_(b)).square_()
+        bits.mul_(selected_bits.copy_(m))
+        torch.sum(rows, 1, out=sums)
         if counting:
-            torch.sum(selected.view(-1), 0, dtype=count.dtype, out=count)
-
-
-def _views(scratch: Tensor, widened: Tensor, shape: torch.Size) -> tuple[Tensor, ...]:
-    """A block's squares, their bits, the mask in their size, room for a value, and rows to add."""
-    size = shape.numel()
-    filled = -(-size // _ROW) * _ROW
-    if size < filled:
-        scratch[size:filled].zero_()
-    squares, selected = scratch[:size].view(shape), widened[:size].view(shape)
-    return (
-        squares,
-        squares.view(widened.dtype),
-        selected,
-        selected.view(scratch.dtype),
-        scratch[:filled].view(-1, _ROW),
-    )
+            torch.sum(widened, 0, dtype=counts.dtype, out=count)
 
 
 def _gradient(
@@ -129,7 +139,8 @@ def _gradient(
         return found, None
     opposite = torch.empty_like(x) if negated else None
     outputs = (found,) if opposite is None else (found, opposite)
-    block = _block(x_recon.numel(), scale.dtype)
+    # The product widens the block's mask, and there is no other scratch.
+    block = _block(x_recon.numel(), _MOST_BYTES // scale.itemsize)
     for a, b, m, gradient, *minus in _pieces(block, x_recon, x, mask, *outputs):
         _mse_loss_backward(scale, a, b, _SUM, grad_input=gradient)
         gradient.view(_BITS[scale.dtype]).mul_(m)
@@ -143,7 +154,7 @@ def _converted_gradients(
 ) -> tuple[Tensor | None, Tensor | None]:
     """The gradients where an input has another dtype than the result: by way of a scratch."""
     found = [torch.empty_like(t) if w else None for t, w in zip((x_recon, x), wanted, strict=True)]
-    block = _block(x_recon.numel(), scale.dtype)
+    block = _block(x_recon.numel(), _MOST_BYTES // 2 // scale.itemsize)
     scratch = torch.empty(block, dtype=scale.dtype, device=x_recon.device)
     outputs = [t for t in found if t is not None]
     for a, b, m, *pieces in _pieces(block, x_recon, x, mask, *outputs):
@@ -157,10 +168,10 @@ def _converted_gradients(
     return found[0], found[1]
 
 
-def _block(elements: int, dtype: torch.dtype) -> int:
-    """Elements in a block: equal blocks, of whole rows, as few as the scratch allows."""
+def _block(elements: int, most: int) -> int:
+    """Elements in a block: equal blocks, of whole rows, as few as `most` elements each allow."""
     rows = -(-elements // _ROW)
-    blocks = -(-rows // (_SCRATCH_BYTES // dtype.itemsize // _ROW))
+    blocks = -(-rows // (most // _ROW))
     return -(-rows // max(blocks, 1)) * _ROW
 
 
