@@ -78,7 +78,7 @@ def matches_oracle(probe: Probe, case: Case) -> None:
     needs=GRADIENTS,
     grid=lambda effort: sized_grid(
         effort,
-        patterns=("full", "bernoulli", "all_but_one", "blocks"),
+        patterns=("full", "bernoulli", "all_but_one", "blocks", "one"),
         grads=("x_recon", "x"),
         largest=2**18,
     ),

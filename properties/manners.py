@@ -19,7 +19,16 @@ from .cases import DTYPES, LAYOUTS, Case, Inputs, Lattice, Mask, Operand
 from .effort import Effort
 from .probe import Probe, same_bits
 from .registry import prop
-from .strategies import CALLS, EMPTY_SHAPES, GRADS, cases, scattered, sized_grid, small_grid
+from .strategies import (
+    CALLS,
+    EMPTY_SHAPES,
+    GRADS,
+    cases,
+    scattered,
+    sized_grid,
+    small_grid,
+    thinned,
+)
 from .value import NAN, SAME_PAIRS
 from .violation import Violation
 
@@ -169,6 +178,42 @@ def _layouts(effort: Effort) -> Iterator[Case]:
                         Mask(("bernoulli", "ragged", "blocks")[number % 3], number, m),
                         grads=((), *GRADS)[number % 4],
                     )
+
+
+@prop(
+    "C15-sizes",
+    cost=3,
+    statement="Layouts do not matter at sizes of many blocks either, whichever inputs have them.",
+    rationale="What is not contiguous is cut into blocks in another way, or copied first.",
+    catches="stripes, tiles and copies of large strided inputs, in forward and in backward",
+    grid=lambda effort: _large_layouts(effort),
+)
+def large_layouts(probe: Probe, case: Case) -> None:
+    layouts(probe, case)
+
+
+def _large_layouts(effort: Effort) -> Iterator[Case]:
+    number = effort.seed % 79
+    found = []
+    for shape in ((300, 111), (257, 257), (513, 513)):
+        for layout in LAYOUTS[1:]:
+            for laid_out in ((0, 1, 2), (0,), (1,), (2,)):
+                number += 1
+                function, reduction = CALLS[number % len(CALLS)]
+                a, b, m = (layout if i in laid_out else "contiguous" for i in range(3))
+                dtype = DTYPES[number // 4 % 4]
+                found.append(
+                    Case(
+                        function,
+                        reduction,
+                        shape,
+                        Operand(dtype, Lattice(number), a),
+                        Operand(dtype if number % 3 else "float32", Lattice(number + 1), b),
+                        Mask(("bernoulli", "ragged", "blocks", "one")[number // 5 % 4], number, m),
+                        grads=((), *GRADS)[number // 2 % 4],
+                    )
+                )
+    return thinned((c for c in found if c.shape[0] * c.shape[1] <= effort.largest * 1.01), effort)
 
 
 @prop(

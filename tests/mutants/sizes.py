@@ -95,3 +95,30 @@ def two_expanded_templates(x_recon, x, mask, reduction):
 @_gradient_doubled
 def gradient_of_bfloat16_under_strided_mask(x_recon, x, mask, reduction):
     return x_recon.dtype == torch.bfloat16 and not mask.is_contiguous() and reduction == "mean"
+
+
+_LARGE = 2**16
+
+
+@mutant("C15", "value where x is strided, beyond 65,536 elements: stripes", "C15-sizes")
+@_doubled
+def stripes_of_large_strided_x(x_recon, x, mask, reduction):
+    return mask.numel() > _LARGE and not x.is_contiguous()
+
+
+@mutant("C15", "gradient where the mask is strided, beyond 65,536 elements", "C15-sizes")
+@_gradient_doubled
+def gradient_stripes_under_large_strided_mask(x_recon, x, mask, reduction):
+    return mask.numel() > _LARGE and not mask.is_contiguous()
+
+
+@mutant("C4", "value of 65,536 elements exactly: a last block that is none", "C4-sizes")
+@_doubled
+def size_of_exactly_many_blocks(x_recon, x, mask, reduction):
+    return mask.numel() == _LARGE
+
+
+@mutant("C11", "gradient of few masked among many: a list of positions", "C11-sizes")
+@_gradient_doubled
+def gradient_of_few_among_many(x_recon, x, mask, reduction):
+    return mask.numel() > _LARGE and mask.sum() < mask.numel() // 50
