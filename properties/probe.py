@@ -96,15 +96,13 @@ class Probe:
 
     def divides_by_zero(self, case: Case) -> bool:
         """Whether a plain call like the case's gives NaN where nothing is masked."""
-        at_hand, plain = (
-            self.case,
-            case.but(
-                shape=(2, 3),
-                x_recon=Operand(case.x_recon.dtype),
-                x=Operand(case.x.dtype, Lattice(1)),
-                mask=Mask("empty"),
-                grads=(),
-            ),
+        at_hand = self.case
+        plain = case.but(
+            shape=(2, 3),
+            x_recon=Operand(case.x_recon.dtype),
+            x=Operand(case.x.dtype, Lattice(1)),
+            mask=Mask("empty"),
+            grads=(),
         )
         try:
             return bool(self.raw(plain, *plain.build(self.device)).isnan().all())
