@@ -37,7 +37,9 @@ class Claims:
         data_independent: meta and fake tensors, nothing read back to the host (C17).
         strict_inputs: refuses bad input as C3 says.
         half_result: dtype of the result when both inputs are half: "float32" as C5 says, or "half".
-        roundoffs: the factor of C6, 64 in the contract; a larger one is a weaker claim.
+        roundoffs: the most of C6, which allows min(n + 8, roundoffs) unit roundoffs: 256 in the
+            contract. A smaller one is a tighter claim, to which the subject is held; a larger one
+            a weaker claim, which then holds for every n.
     """
 
     dtypes: tuple[str, ...] = DTYPES
@@ -51,7 +53,7 @@ class Claims:
     data_independent: bool = True
     strict_inputs: bool = True
     half_result: Literal["float32", "half"] = "float32"
-    roundoffs: float = 64
+    roundoffs: float = 256
 
     def __post_init__(self) -> None:
         unknown = set(self.dtypes) - set(DTYPES)

@@ -124,6 +124,6 @@ class _KeepsInputs(Kernel):
         return gradient.to(x_recon.dtype), -gradient.to(x.dtype), None, None
 
 
-@mutant("C11", "inputs kept on ctx: a change before backward goes unnoticed", "C11-changed-inputs")
+@mutant("C13", "inputs kept on ctx: a change before backward goes unnoticed", "C13-changed-inputs")
 def inputs_kept_without_version_check(x_recon, x, mask, reduction):
     return run(_KeepsInputs, x_recon, x, mask, reduction)
