@@ -144,7 +144,8 @@ def load_subject(target: str) -> Subject:
     """The subject that a TARGET names: `pkg.losses`, `path/losses.py`, either with `:ATTR`.
 
     A module needs `masked_sse` or `masked_mse`; ATTR may be a `Subject` or anything with those
-    attributes. Whatever the import raises comes out as it is.
+    attributes, and may claim less, or more, than the contract in a mapping `WAVEMAE_CLAIMS`.
+    Whatever the import raises comes out as it is.
 
     Raises:
         TargetError: there is no such module, file or attribute, or it holds no loss.
@@ -173,8 +174,18 @@ def load_subject(target: str) -> Subject:
         target,
         losses["masked_sse"],
         losses["masked_mse"],
+        claims=_stated_claims(target, found),
         imports=_import_line(place, attribute, names),
     )
+
+
+def _stated_claims(target: str, module: Any) -> Claims:
+    """What a module says of itself in `WAVEMAE_CLAIMS`, a mapping of fields of Claims."""
+    stated = getattr(module, "WAVEMAE_CLAIMS", {})
+    try:
+        return Claims(**stated)
+    except (TypeError, ValueError) as error:
+        raise TargetError(f"WAVEMAE_CLAIMS of {target} is not understood: {error}") from None
 
 
 def _split(target: str) -> tuple[str, str, str]:

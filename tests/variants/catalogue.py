@@ -100,6 +100,17 @@ def difference_filled_with_masked_fill(x_recon, x, mask, reduction):
 
 
 @variant
+def cleared_by_assignment(x_recon, x, mask, reduction):
+    """d[~mask] = 0, which torch turns into a fill: nothing is read back."""
+    if torch._C._are_functorch_transforms_active() or torch.compiler.is_compiling():
+        return difference_filled_with_masked_fill(x_recon, x, mask, reduction)
+    wide_recon, wide_x = _widened(x_recon, x)
+    difference = wide_recon - wide_x
+    difference[~mask] = 0.0
+    return _divided(difference.square().sum(), mask, reduction)
+
+
+@variant
 def filled_before_and_cleared_after(x_recon, x, mask, reduction):
     """Selected twice, before the subtraction and after the squaring."""
     difference = _masked_difference(x_recon, x, mask)
