@@ -599,6 +599,7 @@ def hessians(probe: Probe, case: Case) -> None:
             ("hessian", hessian(*inputs)),
             ("vmap of hessian", mapped[1]),
             ("jacrev of jacrev", func.jacrev(func.jacrev(loss, argnums=i), argnums=j)(*inputs)),
+            ("jacrev of jacfwd", func.jacrev(func.jacfwd(loss, argnums=i), argnums=j)(*inputs)),
         ):
             square = got.reshape(case.count, case.count).double()
             wanted = torch.diag(sign * diagonal)

@@ -664,7 +664,7 @@ def non_negative(probe: Probe, case: Case) -> None:
 
 @prop(
     "C10-zero",
-    statement="The loss is 0 exactly when every masked difference is 0 or its square underflows.",
+    statement="The loss is 0 where every masked difference is 0, and only there, underflow aside.",
     rationale="A perfect reconstruction costs nothing, and nothing else does.",
     catches="epsilons; differences below a threshold dropped; additive terms outside the mask",
     cases=cases(tier="wide"),
