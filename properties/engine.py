@@ -14,14 +14,14 @@ from typing import Literal
 import hypothesis
 from hypothesis import HealthCheck, Phase, Verbosity
 
-from . import ambient, arguments, execution, gradient, manners, modes, value
+from . import ambient, arguments, distributed, execution, gradient, manners, modes, value
 from .cases import Case
 from .drawing import BACKEND
 from .effort import PROFILES, Effort
 from .probe import RAISED, Probe
 from .registry import PROPERTIES, Property
 from .subject import Subject
-from .violation import Violation
+from .violation import SuiteError, Violation
 
 __all__ = [
     "PROPERTIES",
@@ -35,9 +35,9 @@ __all__ = [
 ]
 
 # Importing a family registers its properties, here in the order of the clauses.
-FAMILIES = (arguments, value, gradient, manners, modes, execution)
+FAMILIES = (arguments, value, gradient, manners, modes, execution, distributed)
 
-State = Literal["pass", "FAIL", "xfail", "XPASS", "error", "not claimed"]
+State = Literal["pass", "FAIL", "xfail", "XPASS", "error", "not claimed", "skipped"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,10 +49,6 @@ class Outcome:
     violation: Violation | None = None
     calls: int = 0
     examples: int = 0
-
-
-class SuiteError(Exception):
-    """The suite was used wrongly, or a property proved nothing."""
 
 
 def effort(profile: str, seed: int = 0) -> Effort:
@@ -88,6 +84,9 @@ def conduct(
         if expected is not None:
             return Outcome("error", f"expected to fail ({expected}), and {missing} is not claimed")
         return Outcome("not claimed", f"{missing} is not claimed")
+    absent = prop.unavailable(subject, device) if prop.unavailable else None
+    if absent is not None:
+        return Outcome("skipped", absent)
     probe, examples = Probe(subject, device, prop.clause), [0]
     try:
         with ambient.restored():

@@ -1,6 +1,17 @@
 """Wrong implementations of the masked losses, by the clause that they break."""
 
-from . import blocks, checks, execution, gradient, keeping, manners, modes, sizes, value
+from . import (
+    blocks,
+    checks,
+    distributed,
+    execution,
+    gradient,
+    keeping,
+    manners,
+    modes,
+    sizes,
+    value,
+)
 from .catalogue import MUTANTS, Mutant
 
 __all__ = [
@@ -8,6 +19,7 @@ __all__ = [
     "Mutant",
     "blocks",
     "checks",
+    "distributed",
     "execution",
     "gradient",
     "keeping",
