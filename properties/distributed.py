@@ -12,7 +12,7 @@ from .cases import Case, Constant, Inputs, Lattice, Mask, Operand
 from .distributed_program import program
 from .effort import Effort
 from .probe import Probe
-from .ranks import Answer, Job, Placed, Ranks, unavailable
+from .ranks import PATIENCE, Answer, Job, Placed, Ranks, unavailable
 from .registry import prop
 from .strategies import CALLS, GRADS
 from .violation import Violation
@@ -135,9 +135,9 @@ def _unlike(effort: Effort) -> Iterator[Job]:
             yield Job(_called(situation, number + turn), (2,), ((a,), (b,), (c,)))
 
 
-def _all_right(probe: Probe, ranks: int, jobs: Iterable[Job]) -> None:
+def _all_right(probe: Probe, ranks: int, effort: Effort, jobs: Iterable[Job]) -> None:
     """Ask every rank every job; raise at the first answer that is not that of the whole batch."""
-    with Ranks(probe.subject, ranks) as asked:
+    with Ranks(probe.subject, ranks, PATIENCE[effort.profile]) as asked:
         for job in jobs:
             case = probe.without_gradients(probe.fit(job.case))
             job = Job(case, job.mesh, job.placed)
@@ -232,7 +232,7 @@ def _placed(job: Job) -> str:
     **_SETTINGS,
 )
 def two_ranks(probe: Probe, effort: Effort) -> None:
-    _all_right(probe, 2, _alike(effort, 2))
+    _all_right(probe, 2, effort, _alike(effort, 2))
 
 
 @prop(
@@ -243,7 +243,7 @@ def two_ranks(probe: Probe, effort: Effort) -> None:
     **_SETTINGS,
 )
 def four_ranks(probe: Probe, effort: Effort) -> None:
-    _all_right(probe, 4, _alike(effort, 4))
+    _all_right(probe, 4, effort, _alike(effort, 4))
 
 
 @prop(
@@ -254,4 +254,4 @@ def four_ranks(probe: Probe, effort: Effort) -> None:
     **_SETTINGS,
 )
 def unlike_placements(probe: Probe, effort: Effort) -> None:
-    _all_right(probe, 2, _unlike(effort))
+    _all_right(probe, 2, effort, _unlike(effort))

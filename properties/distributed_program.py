@@ -6,7 +6,7 @@ from fractions import Fraction
 
 from . import oracle
 from .cases import Inputs
-from .ranks import COLLECTIVE, Job, loopback
+from .ranks import PATIENCE, Job, loopback, start_method
 from .subject import Subject
 
 _PROGRAM = """{call}
@@ -46,7 +46,8 @@ def on_rank(rank, file):
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
-        torch.multiprocessing.spawn(on_rank, (f"{{folder}}/store",), {ranks})
+        arguments = (f"{{folder}}/store",)
+        torch.multiprocessing.start_processes(on_rank, arguments, {ranks}, start_method="{method}")
 """
 
 _BACKWARD = """    (loss * {upstream!r}).backward()
@@ -90,11 +91,12 @@ def program(subject: Subject, job: Job, whole: Inputs) -> str:
     interface = loopback()
     return _PROGRAM.format(
         call=case.but(grads=()).script(subject.imports, call=False),
-        limit=3 * COLLECTIVE,
-        patience=COLLECTIVE,
+        limit=3 * PATIENCE["quick"],
+        patience=PATIENCE["quick"],
         interface=f'    os.environ["GLOO_SOCKET_IFNAME"] = "{interface}"\n' if interface else "",
         ranks=ranks,
         mesh=job.mesh,
+        method=start_method(),
         placed=[", ".join(placed) for placed in job.placed],
         grads=[".requires_grad_()" if n in case.grads else "" for n in ("x_recon", "x")],
         function=case.function,

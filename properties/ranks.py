@@ -1,8 +1,8 @@
 """Ranks: processes that make one call after another together, and that end whatever happens.
 
-They are started once and asked many times. Their patience with one another (`COLLECTIVE`) is
-shorter than this process's with them (`ANSWER`), so that a rank which waits says so in time and
-the one that is waited for can be named.
+They are started once and asked many times. Their patience with one another is shorter than this
+process's with them, so that a rank which waits says so in time and the one that is waited for can
+be named. A call that hangs costs half as much again as the `PATIENCE` of the profile.
 """
 
 from __future__ import annotations
@@ -37,9 +37,10 @@ from .subject import Subject, load_subject
 from .violation import SuiteError
 
 START = 30.0  # seconds until all ranks have met; nothing of the subject's has run by then
-COLLECTIVE = 10.0  # seconds that a rank waits for the others
-ANSWER = 15.0  # seconds until ranks that have not answered are said to hang
-GRACE = 1.0  # seconds that they have once another rank has failed
+# Seconds that a rank waits for the others in a call: more where more time is spent anyway, since a
+# call may have to compile first.
+PATIENCE = {"quick": 10.0, "default": 30.0, "deep": 120.0}
+GRACE = 1.0  # seconds that the others have to answer once a rank has failed
 OLDEST = (2, 9)  # of torch: 2.6 divides by the number that an earlier call divided by
 
 Placed = tuple[str, ...]  # "Shard(0)", "Shard(1)" or "Replicate()" for each dimension of the mesh
@@ -67,15 +68,11 @@ class Answer:
     fault: Literal["", "raised", "no answer", "ended"] = ""
     words: str = ""
     seconds: float = 0.0
-
-    @property
-    def waited(self) -> bool:
-        """Whether it went wrong no sooner than when its patience with the others was over."""
-        return self.fault == "raised" and self.seconds >= COLLECTIVE
+    waited: bool = False  # it went wrong no sooner than its patience with the others was over
 
     def __str__(self) -> str:
         if self.waited:
-            return f"waited {COLLECTIVE:g} s for the others: {self.words}"
+            return f"waited {self.seconds:.0f} s for the others: {self.words}"
         words = {"raised": "raises", "no answer": "gives no answer", "ended": "ends its process"}
         return f"{words[self.fault]}: {self.words}" if self.fault else "answers"
 
@@ -130,12 +127,12 @@ class Ranks:
         SuiteError: they could not be started, or did not meet in time.
     """
 
-    def __init__(self, subject: Subject, count: int) -> None:
-        self.count = count
+    def __init__(self, subject: Subject, count: int, patience: float = PATIENCE["default"]) -> None:
+        self.count, self.patience = count, patience
         self._folder = tempfile.TemporaryDirectory(prefix="wavemae-ranks-")
         self._processes: list[Any] = []
         self._connections: list[Any] = []
-        context = multiprocessing.get_context(start_method())
+        context: Any = multiprocessing.get_context(start_method())
         if start_method() == "fork":
             for module in ("torch.distributed.tensor", "torch._dynamo"):  # which DTensor uses
                 importlib.import_module(module)  # once here, not once a rank
@@ -146,7 +143,7 @@ class Ranks:
                 self._connections.append(ours)
                 process = context.Process(
                     target=_serve,
-                    args=(sent, rank, count, self._folder.name, theirs),
+                    args=(sent, rank, count, patience, self._folder.name, theirs),
                     daemon=True,
                 )
                 with warnings.catch_warnings():
@@ -155,11 +152,9 @@ class Ranks:
                     process.start()
                 self._processes.append(process)
                 theirs.close()  # so that a rank's end is seen as the end of its pipe
-            failed = [f"rank {n}: {a}" for n, a in enumerate(self._answers(START)) if a.fault]
+            failed = [f"rank {n} {a}" for n, a in enumerate(self._answers(START)) if a.fault]
             if failed:
-                raise SuiteError(
-                    f"{count} ranks did not meet within {START:g} s: {'; '.join(failed)}"
-                )
+                raise SuiteError(f"{count} ranks did not meet: {'; '.join(failed)}")
         except BaseException:
             self.end()
             raise
@@ -180,7 +175,7 @@ class Ranks:
         message = pickle.dumps(job)
         for pipe in self._connections:
             pipe.send_bytes(message)
-        return self._answers(ANSWER)
+        return self._answers(1.5 * self.patience)
 
     def end(self) -> None:
         """End all of them at once: nothing that they still hold is wanted."""
@@ -229,12 +224,14 @@ class Ranks:
         if not hasattr(faulthandler, "register"):
             return "still busy"
         os.kill(self._processes[rank].pid, signal.SIGUSR1)
+        seen: list[Any] = []
         for _ in range(50):
-            _, found, trace = self._output(rank).rpartition("most recent call first")
-            if found and "_serve" in trace:
-                frames = re.findall(r'File "(.+)", line (\d+) in (.+)', trace)
-                return "in {2} at {0}:{1}".format(*_foreign(frames))
             time.sleep(0.02)
+            _, _, trace = self._output(rank).rpartition("most recent call first")
+            frames = re.findall(r'File "(.+)", line (\d+) in (.+)', trace)
+            if frames and frames == seen:  # all of it is written
+                return "in {2} at {0}:{1}".format(*_foreign(frames))
+            seen = frames
         return "still busy"
 
     def _output(self, rank: int) -> str:
@@ -245,7 +242,9 @@ class Ranks:
 # --- what a rank does ----------------------------------------------------------------------------
 
 
-def _serve(sent: Subject | str, rank: int, ranks: int, folder: str, pipe: Any) -> None:
+def _serve(
+    sent: Subject | str, rank: int, ranks: int, patience: float, folder: str, pipe: Any
+) -> None:
     """A rank's whole life: meet the others, say so, answer jobs until this process is ended."""
     try:
         _end_with_parent()
@@ -259,13 +258,13 @@ def _serve(sent: Subject | str, rank: int, ranks: int, folder: str, pipe: Any) -
             store=distributed.FileStore(f"{folder}/store", ranks),  # type: ignore[attr-defined]
             rank=rank,
             world_size=ranks,
-            timeout=timedelta(seconds=COLLECTIVE),
+            timeout=timedelta(seconds=patience),
         )
         meshes = _meshes(ranks)
         pipe.send_bytes(pickle.dumps(Answer()))
         while True:
             job = pickle.loads(pipe.recv_bytes())
-            pipe.send_bytes(_answer(probe, job, meshes))
+            pipe.send_bytes(_answer(probe, job, meshes[job.mesh], patience))
     except EOFError:
         pass  # nobody asks any more
     except BaseException:
@@ -323,24 +322,23 @@ def _meshes(ranks: int) -> dict[tuple[int, ...], Any]:
     return meshes
 
 
-def _answer(probe: Probe, job: Job, meshes: dict[tuple[int, ...], Any]) -> bytes:
+def _answer(probe: Probe, job: Job, mesh: Any, patience: float) -> bytes:
     started = time.monotonic()
     try:
-        return pickle.dumps(_called(probe, job, meshes[job.mesh]))
+        return pickle.dumps(_called(probe, job, mesh))
     except RAISED as error:
-        trace = reversed(traceback.extract_tb(error.__traceback__))
-        place = "in {2} at {0}:{1}".format(
-            *_foreign([(f.filename, f.lineno, f.name) for f in trace])
-        )
+        trace = [(f.filename, f.lineno, f.name) for f in traceback.extract_tb(error.__traceback__)]
+        place = "in {2} at {0}:{1}".format(*_foreign(trace[::-1]))
         words = f"{type(error).__name__}: {' '.join(str(error).split())[:300]} ({place})"
         seconds = time.monotonic() - started
-        return pickle.dumps(Answer(fault="raised", words=words, seconds=seconds))
+        waited = seconds >= patience
+        return pickle.dumps(Answer("", {}, "raised", words, seconds, waited))
 
 
 def _foreign(frames: list[tuple[str, Any, str]]) -> tuple[str, Any, str]:
-    """Of (file, line, function), innermost first, the first that is neither torch's nor Python's."""
-    library, installed = (re.escape(str(Path(m.__file__).parent)) for m in (threading, torch))
-    own = re.compile(rf"{installed}|{library}/(?!(site|dist)-packages)|<")
+    """Of (file, line, function), innermost first, the first that is not torch's or Python's."""
+    library, installed = (re.escape(os.path.dirname(m.__file__ or "")) for m in (threading, torch))
+    own = re.compile(rf"{installed}|{library}.(?!(site|dist)-packages)|<")
     return next((frame for frame in frames if not own.match(frame[0])), frames[0])
 
 

@@ -7,9 +7,12 @@ from torch import distributed
 
 from .catalogue import _divided, _masked_difference, variant
 
+# They flatten what is sharded unevenly, or mix plain tensors with DTensors, which DTensor refuses.
+ONE_PROCESS = ("even_and_odd_columns", "flat_and_padded", "in_chunks")
+
 
 def _local(x_recon, x, mask):
-    """The shards, all cut as x_recon is; and the numbers of ranks that hold each, or none."""
+    """The shards, all cut as x_recon is."""
     mesh, placements = x_recon.device_mesh, x_recon.placements
     return tuple(t.redistribute(mesh, placements).to_local() for t in (x_recon, x, mask))
 
