@@ -97,30 +97,23 @@ def _meshes(effort: Effort, ranks: int) -> list[tuple[tuple[int, ...], Placed]]:
         return [*lines, *squares]
     first = (1 + effort.seed) % len(squares)  # "Shard(0)×Shard(1)", with seed 0
     chosen = squares[first:] + squares[:first]
-    return [*lines[:2], *(chosen[:1] if effort.thin > 1 else chosen[:9:3])]
+    return [lines[0], chosen[0]] if effort.thin > 1 else [*lines[:2], *chosen[::3]]
 
 
 def _alike(effort: Effort, ranks: int) -> Iterator[Job]:
-    """All three tensors placed alike; a call of its own for each."""
+    """All three tensors placed alike; with another call for each situation and each placement."""
     seed, deep = 1000 * effort.seed, effort.profile == "deep"
     meshes = _meshes(effort, ranks)
-    number = 0
-    for situation in _ordinary(seed):
-        for mesh, placed in meshes:
-            for _ in range(len(CALLS) if deep else 1):
-                yield Job(_called(situation, number), mesh, (placed,) * 3)
-                number += 1
-        number += 1  # so that each placement meets other calls
-    if ranks == 2 and effort.thin == 1:
-        for (mesh, placed), call in itertools.product(meshes, range(len(CALLS))):
-            yield Job(_called(_ordinary(seed)[0], call), mesh, (placed,) * 3)
-    special = _special(seed)
-    if not deep and (ranks > 2 or effort.thin > 1):
-        special = special[: 2 if ranks > 2 else 5]
-    for hardest, situation in special:
-        for mesh, placed in meshes if deep else [((ranks,), (hardest,))]:
-            yield Job(_called(situation, number), mesh, (placed,) * 3)
-            number += 1
+    for number, situation in enumerate(_ordinary(seed)):
+        every = deep or (ranks == 2 and effort.thin == 1 and number == 0)
+        for turn, (mesh, placed) in enumerate(meshes):
+            for call in range(len(CALLS) if every else 1):
+                yield Job(_called(situation, 3 * number + turn + call), mesh, (placed,) * 3)
+    if ranks > 2 and not deep:
+        return  # five rows on four ranks leave one with nothing at all
+    for number, (hardest, situation) in enumerate(_special(seed)[: 5 if effort.thin > 1 else None]):
+        for turn, (mesh, placed) in enumerate(meshes if deep else [((ranks,), (hardest,))]):
+            yield Job(_called(situation, 3 * number + turn), mesh, (placed,) * 3)
 
 
 def _unlike(effort: Effort) -> Iterator[Job]:
