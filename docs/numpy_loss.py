@@ -29,6 +29,7 @@ SUBJECT = Subject(
         transforms=False,
         compile=False,
         data_independent=False,  # the data goes through NumPy
+        distributed=False,
         strict_inputs=False,  # what is no pair of equal shapes is NumPy's business
         devices=("cpu",),
     ),

@@ -16,7 +16,8 @@ class BoundProperty:
     """A property with its profile, seed and device. Call it with a subject to run it.
 
     Raises what pytest understands: a failure with the whole explanation, a skip where the subject
-    does not claim what the property needs, an xfail where it is expected to fail.
+    does not claim what the property needs or this machine lacks it, an xfail where it is expected
+    to fail.
     """
 
     id: str
@@ -26,7 +27,7 @@ class BoundProperty:
 
     def __call__(self, subject: Subject) -> None:
         outcome = conduct(subject, self.id, self.profile, self.seed, self.device)
-        if outcome.state == "not claimed":
+        if outcome.state in ("not claimed", "skipped"):
             pytest.skip(outcome.reason)
         if outcome.state == "xfail":
             pytest.xfail(outcome.reason)

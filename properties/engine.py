@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, Phase, Verbosity
 from . import (
     ambient,
     arguments,
+    distributed,
     execution,
     gradient,
     manners,
@@ -32,7 +33,7 @@ from .effort import PROFILES, Effort
 from .probe import RAISED, Probe
 from .registry import PROPERTIES, Property
 from .subject import Subject
-from .violation import Violation
+from .violation import SuiteError, Violation
 
 __all__ = [
     "PROPERTIES",
@@ -46,9 +47,20 @@ __all__ = [
 ]
 
 # Importing a family registers its properties, here in the order of the clauses.
-FAMILIES = (arguments, refusals, value, summation, gradient, tangents, manners, modes, execution)
+FAMILIES = (
+    arguments,
+    refusals,
+    value,
+    summation,
+    gradient,
+    tangents,
+    manners,
+    modes,
+    execution,
+    distributed,
+)
 
-State = Literal["pass", "FAIL", "xfail", "XPASS", "error", "not claimed"]
+State = Literal["pass", "FAIL", "xfail", "XPASS", "error", "not claimed", "skipped"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,10 +72,6 @@ class Outcome:
     violation: Violation | None = None
     calls: int = 0
     examples: int = 0
-
-
-class SuiteError(Exception):
-    """The suite was used wrongly, or a property proved nothing."""
 
 
 def effort(profile: str, seed: int = 0) -> Effort:
@@ -99,6 +107,9 @@ def conduct(
         if expected is not None:
             return Outcome("error", f"expected to fail ({expected}), and {missing} is not claimed")
         return Outcome("not claimed", f"{missing} is not claimed")
+    absent = prop.unavailable(subject, device) if prop.unavailable else None
+    if absent is not None:
+        return Outcome("skipped", absent)
     probe, examples = Probe(subject, device, prop.clause), [0]
     try:
         with ambient.restored():

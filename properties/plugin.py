@@ -167,7 +167,7 @@ class PropertyItem(pytest.Item):
                 counterexample=counterexample or None,
             )
         )
-        if outcome.state == "not claimed":
+        if outcome.state in ("not claimed", "skipped"):
             pytest.skip(reason)
         if outcome.state == "xfail":
             pytest.xfail(reason)

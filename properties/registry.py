@@ -30,6 +30,8 @@ class Property:
         needs: claims without which it is not run.
         weight: factor on the number of drawn examples; below 1 for expensive checks.
         scaled: the check takes the effort too, and does more in a larger profile.
+        unavailable: why it cannot be asked of this subject on this machine, or None; called with
+            the subject and the device.
         cost: properties of a higher cost start first, so that workers end together. From 9 on:
             what imports torch's compilers (seconds), which one worker then does for all.
         fixed: its inputs are the same under every seed.
@@ -44,6 +46,7 @@ class Property:
     cases: SearchStrategy[Case] | None = None
     grid: Grid | None = None
     needs: tuple[str, ...] = ()
+    unavailable: Callable[..., str | None] | None = None
     weight: float = 1.0
     fixed: bool = False
     empty: bool = False

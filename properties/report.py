@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 SCHEMA_VERSION = 1
-STATES = ("pass", "FAIL", "xfail", "XPASS", "error", "not claimed")
+STATES = ("pass", "FAIL", "xfail", "XPASS", "error", "not claimed", "skipped")
 BAD_STATES = ("FAIL", "XPASS", "error")
 
 

@@ -6,7 +6,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,6 +35,8 @@ class Claims:
         transforms: `torch.func.vmap` and its nestings (C19).
         compile: `torch.compile(fullgraph=True)` and `torch.export` (C18).
         data_independent: meta and fake tensors, nothing read back to the host (C17).
+        distributed: DTensor inputs (C20). Where ranks cannot be had, with a torch before 2.9 or
+            without gloo, the claim stands and its properties are skipped, with that reason.
         strict_inputs: refuses bad input as C3 says.
         half_result: dtype of the result when both inputs are half: "float32" as C5 says, or "half".
         roundoffs: the most of C6, which allows min(n + 8, roundoffs) unit roundoffs: 256 in the
@@ -51,6 +53,7 @@ class Claims:
     transforms: bool = True
     compile: bool = True
     data_independent: bool = True
+    distributed: bool = True
     strict_inputs: bool = True
     half_result: Literal["float32", "half"] = "float32"
     roundoffs: float = 256
@@ -87,6 +90,7 @@ class Subject:
         expected_failures: property id to reason. Each is still run; one that passes is an error,
             and so is an unknown id or an empty reason.
         imports: the line that brings the functions into a reproducer's scope.
+        target: by which `load_subject` finds it in another process too; it is filled in there.
 
     Raises:
         ValueError: no function, or an expected failure without a reason.
@@ -98,6 +102,7 @@ class Subject:
     claims: Claims = Claims()
     expected_failures: Mapping[str, str] = field(default_factory=dict)
     imports: str = ""
+    target: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         if self.masked_sse is None and self.masked_mse is None:
@@ -158,7 +163,7 @@ def load_subject(target: str) -> Subject:
             raise TargetError(f"{place} has no attribute {part!r} (asked for by {target!r})")
         found = getattr(found, part)
     if isinstance(found, Subject):
-        return found
+        return replace(found, target=target)
     if type(found).__name__ == "Subject" and hasattr(found, "expected_failures"):
         raise TargetError(
             f"{target} is a Subject of another import of this suite; import it from "
@@ -176,6 +181,7 @@ def load_subject(target: str) -> Subject:
         losses["masked_mse"],
         claims=_stated_claims(target, found),
         imports=_import_line(place, attribute, names),
+        target=target,
     )
 
 

@@ -8,6 +8,10 @@ from typing import Any
 import torch
 
 
+class SuiteError(Exception):
+    """The suite was used wrongly, or a property proved nothing."""
+
+
 class Violation(AssertionError):
     """A subject broke a property: what came, what was wanted, how far off is allowed, on what case.
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,7 +16,9 @@ from wavemae.properties import PROPERTIES
 
 from .mutants import MUTANTS
 
-DOCUMENT = Path(__file__).parents[1] / "docs" / "matrix.md"
+_ROOT = Path(__file__).parents[1]
+DOCUMENT = _ROOT / "docs" / "matrix.md"
+CLAUSES = tuple(re.findall(r"^- \*\*(C\d+)\*\*", (_ROOT / "CONTRACT.md").read_text(), re.MULTILINE))
 
 _HEAD = """# The matrix: clause × property × mutant
 
@@ -38,15 +41,14 @@ class Kill:
 def holes() -> list[str]:
     """What the matrix lacks: clauses without property, properties without clause text or mutant."""
     found = []
-    clauses = [f"C{number}" for number in range(1, 20)]
     named = {identifier for mutant in MUTANTS.values() for identifier in mutant.killed_by}
-    for clause in clauses:
+    for clause in CLAUSES:
         if clause not in {prop.clause for prop in PROPERTIES.values()}:
             found.append(f"{clause} has no property")
         if clause not in {mutant.clause for mutant in MUTANTS.values()}:
             found.append(f"{clause} has no mutant")
     for prop in PROPERTIES.values():
-        if prop.clause not in clauses:
+        if prop.clause not in CLAUSES:
             found.append(f"{prop.id} names no clause")
         if prop.id not in named:
             found.append(f"{prop.id} kills no mutant")
@@ -63,8 +65,7 @@ def holes() -> list[str]:
 def document() -> str:
     """The page docs/matrix.md."""
     lines = [_HEAD, summary(), ""]
-    for number in range(1, 20):
-        clause = f"C{number}"
+    for clause in CLAUSES:
         lines += [f"## {clause}", "", "| property | what must hold | catches | mutants |"]
         lines += ["| --- | --- | --- | --- |"]
         for prop in PROPERTIES.values():

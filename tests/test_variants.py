@@ -7,17 +7,20 @@ from collections.abc import Iterator
 import pytest
 import torch
 import torch._dynamo
-from wavemae.properties import PROPERTIES, Subject, conduct
+from wavemae.properties import PROPERTIES, Claims, Subject, conduct
 
 from wavemae.models.losses import masked_mse, masked_sse
 
-from .variants import COMPILED, VARIANTS
+from .variants import COMPILED, ONE_PROCESS, VARIANTS
 
 RIGHT = {
     subject.name: subject
     for subject in (
         Subject("the definition", masked_sse, masked_mse),
-        *(Subject(name, *functions) for name, functions in VARIANTS.items()),
+        *(
+            Subject(name, *functions, claims=Claims(distributed=name not in ONE_PROCESS))
+            for name, functions in VARIANTS.items()
+        ),
         COMPILED,
     )
 }

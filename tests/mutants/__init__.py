@@ -3,6 +3,7 @@
 from . import (
     blocks,
     checks,
+    distributed,
     execution,
     gradient,
     keeping,
@@ -19,6 +20,7 @@ __all__ = [
     "Mutant",
     "blocks",
     "checks",
+    "distributed",
     "execution",
     "gradient",
     "keeping",

@@ -89,7 +89,8 @@ def claims(entries: tuple[Entry, ...]) -> str:
                 f"`{claim}`{_said(getattr(subjects[0].claims, claim))}"
                 for claim, reason in module.NOT_CLAIMED.items()
                 if reason == why
-                and claim != "strict_inputs"  # said once on the page, above the list
+                # said once on the page, above the list
+                and claim not in ("distributed", "strict_inputs")
             ]
             lines += [f"  - {', '.join(named)}: {why}."] if named else []
         expected = subjects[0].expected_failures

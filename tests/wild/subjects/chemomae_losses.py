@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import reasons
 from chemomae.models.losses import masked_mse, masked_sse
-from wavemae.properties import Subject
+from wavemae.properties import Claims, Subject
 
 PACKAGE = "chemomae"
 CALLS = "chemomae.models.losses"
 MASK = "as it is"
-NOT_CLAIMED: dict[str, str] = {}
+NOT_CLAIMED = {"distributed": reasons.ONE_PROCESS}
 
 _FINITE = 'docstring: "Supply finite inputs over the full spectrum"'
 
@@ -16,6 +17,7 @@ SUBJECT = Subject(
     "chemomae",
     masked_sse,
     masked_mse,
+    claims=Claims(distributed=False),
     expected_failures={
         "C12-empty-trains": 'docstring: "The empty `mean` fallback creates a constant Tensor '
         'without a gradient connection"',

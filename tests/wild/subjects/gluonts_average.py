@@ -16,6 +16,7 @@ MASK = "as the weights, in the dtype of x_recon"
 NOT_CLAIMED = {
     "reductions": reasons.MEAN_ONLY,
     "half_result": reasons.INPUT_DTYPE,
+    "distributed": reasons.ONE_PROCESS,
     "strict_inputs": reasons.NO_CHECKS,
 }
 
@@ -30,6 +31,6 @@ def masked_mse(x_recon: Tensor, x: Tensor, mask: Tensor, *, reduction: str = "me
 SUBJECT = Subject(
     "GluonTS",
     masked_mse=masked_mse,
-    claims=Claims(reductions=("mean",), half_result="half", strict_inputs=False),
+    claims=Claims(reductions=("mean",), half_result="half", distributed=False, strict_inputs=False),
     imports="from gluonts_average import masked_mse",
 )

@@ -14,6 +14,7 @@ MASK = "inverted: its bool_masked_pos is True where visible; patches of one pixe
 NOT_CLAIMED = {
     "reductions": reasons.MEAN_ONLY,
     "half_result": reasons.INPUT_DTYPE,
+    "distributed": reasons.ONE_PROCESS,
     "strict_inputs": reasons.NO_CHECKS,
 }
 
@@ -40,7 +41,7 @@ def masked_mse(x_recon: Tensor, x: Tensor, mask: Tensor, *, reduction: str = "me
 SUBJECT = Subject(
     "transformers Hiera",
     masked_mse=masked_mse,
-    claims=Claims(reductions=("mean",), half_result="half", strict_inputs=False),
+    claims=Claims(reductions=("mean",), half_result="half", distributed=False, strict_inputs=False),
     expected_failures=dict.fromkeys(
         ("C5-result", "C14-no-alias", "C19-vmap-empty"),
         "an image without pixels, B or L = 0, is refused before the loss",

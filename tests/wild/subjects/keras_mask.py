@@ -19,6 +19,7 @@ NOT_CLAIMED = {
     "dtypes": 'docstring: "dtype ... Defaults to `None`, which means using '
     '`keras.backend.floatx()`", that is float32',
     "data_independent": "Keras on PyTorch puts what it is given on its own default device",
+    "distributed": reasons.ONE_PROCESS,
     "strict_inputs": reasons.NO_CHECKS,
 }
 
@@ -38,6 +39,7 @@ SUBJECT = Subject(
         dtypes=("float32", "float16", "bfloat16"),
         reductions=("mean", "sum"),
         data_independent=False,
+        distributed=False,
         strict_inputs=False,
     ),
     imports="from keras_mask import masked_mse",

@@ -16,6 +16,7 @@ NOT_CLAIMED = {
     "reductions": 'docstring: "additional weighting masks to be applied to both input and target"; '
     "the mean is then that of all positions",
     "half_result": reasons.INPUT_DTYPE,
+    "distributed": reasons.ONE_PROCESS,
     "strict_inputs": reasons.NO_CHECKS,
 }
 
@@ -32,7 +33,7 @@ def masked_sse(x_recon: Tensor, x: Tensor, mask: Tensor, *, reduction: str = "su
 SUBJECT = Subject(
     "MONAI MaskedLoss",
     masked_sse=masked_sse,
-    claims=Claims(reductions=("sum",), half_result="half", strict_inputs=False),
+    claims=Claims(reductions=("sum",), half_result="half", distributed=False, strict_inputs=False),
     expected_failures={"C16-autocast": reasons.AUTOCAST},
     imports="from monai_masked_loss import masked_sse",
 )

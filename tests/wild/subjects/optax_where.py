@@ -25,6 +25,7 @@ NOT_CLAIMED = {
     "transforms": reasons.NOT_THROUGH,
     "compile": reasons.NOT_THROUGH,
     "data_independent": reasons.NOT_THROUGH,
+    "distributed": reasons.ONE_PROCESS,
     "strict_inputs": reasons.NO_CHECKS,
     "devices": reasons.NOT_THROUGH,
 }
@@ -86,6 +87,7 @@ SUBJECT = Subject(
         transforms=False,
         compile=False,
         data_independent=False,
+        distributed=False,
         strict_inputs=False,
     ),
     imports="from optax_where import masked_mse",

@@ -18,6 +18,7 @@ NOT_CLAIMED = {
     "dtypes": reasons.HALF_SQUARES
     + "; and in float64 the 1e-10 in its denominator would show in every cell",
     "compile": reasons.IN_FORWARD,
+    "distributed": reasons.ONE_PROCESS,
     "strict_inputs": reasons.NO_CHECKS,
 }
 
@@ -44,6 +45,7 @@ SUBJECT = Subject(
         dtypes=("float32",),
         reductions=("mean",),
         compile=False,
+        distributed=False,
         strict_inputs=False,
     ),
     imports="from patchtst import masked_mse",

@@ -17,6 +17,7 @@ NOT_CLAIMED = {
     "reductions": reasons.MEAN_ONLY,
     "dtypes": "the 1e-12 in its denominator would show in every cell of float64",
     "half_result": reasons.INPUT_DTYPE,
+    "distributed": reasons.ONE_PROCESS,
     "strict_inputs": reasons.NO_CHECKS,
 }
 
@@ -35,6 +36,7 @@ SUBJECT = Subject(
         dtypes=("float32", "float16", "bfloat16"),
         reductions=("mean",),
         half_result="half",
+        distributed=False,
         strict_inputs=False,
     ),
     imports="from pypots_mse import masked_mse",

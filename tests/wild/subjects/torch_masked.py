@@ -14,6 +14,7 @@ MASK = "as it is"
 NOT_CLAIMED = {
     "reductions": reasons.NO_BATCH_MEAN,
     "half_result": reasons.INPUT_DTYPE,
+    "distributed": reasons.ONE_PROCESS,
     "strict_inputs": reasons.NO_CHECKS,
 }
 
@@ -31,7 +32,9 @@ def masked_mse(x_recon: Tensor, x: Tensor, mask: Tensor, *, reduction: str = "me
 SUBJECT = Subject(
     "torch.masked",
     masked_mse=masked_mse,
-    claims=Claims(reductions=("mean", "sum"), half_result="half", strict_inputs=False),
+    claims=Claims(
+        reductions=("mean", "sum"), half_result="half", distributed=False, strict_inputs=False
+    ),
     expected_failures=dict.fromkeys(
         (
             "C4-exhaustive",

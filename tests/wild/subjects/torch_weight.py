@@ -13,6 +13,7 @@ MASK = "as the weight, in the dtype of x_recon"
 NOT_CLAIMED = {
     "reductions": reasons.NO_BATCH_MEAN,
     "half_result": reasons.INPUT_DTYPE,
+    "distributed": reasons.ONE_PROCESS,
     "strict_inputs": reasons.NO_CHECKS,
 }
 
@@ -25,6 +26,8 @@ def masked_mse(x_recon: Tensor, x: Tensor, mask: Tensor, *, reduction: str = "me
 SUBJECT = Subject(
     "F.mse_loss(weight=)",
     masked_mse=masked_mse,
-    claims=Claims(reductions=("mean", "sum"), half_result="half", strict_inputs=False),
+    claims=Claims(
+        reductions=("mean", "sum"), half_result="half", distributed=False, strict_inputs=False
+    ),
     imports="from torch_weight import masked_mse",
 )

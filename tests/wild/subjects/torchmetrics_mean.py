@@ -18,6 +18,7 @@ NOT_CLAIMED = {
     "transforms": reasons.METRIC,
     "compile": reasons.METRIC,
     "data_independent": reasons.METRIC,
+    "distributed": reasons.ONE_PROCESS,
     "strict_inputs": reasons.NO_CHECKS,
 }
 _CLAIMS = Claims(
@@ -27,6 +28,7 @@ _CLAIMS = Claims(
     transforms=False,
     compile=False,
     data_independent=False,
+    distributed=False,
     strict_inputs=False,
 )
 

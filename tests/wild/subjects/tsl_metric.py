@@ -21,6 +21,7 @@ NOT_CLAIMED = {
     "compile": reasons.METRIC,
     "data_independent": reasons.METRIC,
     "forward_mode": reasons.METRIC,
+    "distributed": reasons.ONE_PROCESS,
     "strict_inputs": reasons.NO_CHECKS,
 }
 
@@ -43,6 +44,7 @@ SUBJECT = Subject(
         compile=False,
         data_independent=False,
         forward_mode=False,
+        distributed=False,
         strict_inputs=False,
     ),
     imports="from tsl_metric import masked_mse",

@@ -17,6 +17,7 @@ NOT_CLAIMED = {
     "dtypes": reasons.HALF_SQUARES,
     "reductions": reasons.MEAN_ONLY,
     "compile": reasons.IN_FORWARD,
+    "distributed": reasons.ONE_PROCESS,
     "strict_inputs": reasons.NO_CHECKS,
 }
 
@@ -48,7 +49,11 @@ SUBJECT = Subject(
     "transformers ViTMAE",
     masked_mse=masked_mse,
     claims=Claims(
-        dtypes=("float32", "float64"), reductions=("mean",), compile=False, strict_inputs=False
+        dtypes=("float32", "float64"),
+        reductions=("mean",),
+        compile=False,
+        distributed=False,
+        strict_inputs=False,
     ),
     imports="from vitmae import masked_mse",
 )
