@@ -7,14 +7,13 @@ subject sees the same inputs. Nothing is registered or loaded globally.
 from __future__ import annotations
 
 import dataclasses
-import traceback
 import zlib
 from typing import Literal
 
 import hypothesis
 from hypothesis import HealthCheck, Phase, Verbosity
 
-from . import ambient, arguments, execution, gradient, manners, modes, value
+from . import ambient, arguments, blame, execution, gradient, manners, modes, stopping, value
 from .cases import Case
 from .drawing import BACKEND
 from .effort import PROFILES, Effort
@@ -52,7 +51,7 @@ class Outcome:
 
 
 class SuiteError(Exception):
-    """The suite was used wrongly, or a property proved nothing."""
+    """The suite was used wrongly, a property proved nothing, or the suite stumbled."""
 
 
 def effort(profile: str, seed: int = 0) -> Effort:
@@ -68,7 +67,7 @@ def validate(subject: Subject) -> None:
         if identifier not in PROPERTIES:
             raise SuiteError(
                 f"{subject.name} expects {identifier!r} to fail, and there is no such property; "
-                "`python -m wavemae.properties --collect-only` lists the ids"
+                "`python -m wavemae.properties --list` lists the ids"
             )
 
 
@@ -100,7 +99,10 @@ def conduct(
                 # The suite stumbled. Where the subject moved the ground, that is the finding.
                 changed = ambient.differences(before, ambient.snapshot())
                 if not changed:
-                    raise
+                    raise SuiteError(
+                        f"error in the suite: {_origin(error)}: {_short(str(error))}. The subject "
+                        "is not to blame; please report this line"
+                    ) from error
                 raise Violation(
                     f"no further case can be drawn in the state it left ({_origin(error)})",
                     got="; ".join(changed),
@@ -164,6 +166,7 @@ def _draw(prop: Property, probe: Probe, spend: Effort, number: int, examples: li
     try:
         test()
     except BaseException:
+        stopping.heed()
         # The last violation is that of the smallest case. A subject whose answers change from call
         # to call makes Hypothesis complain instead; the violation that was seen still stands.
         if found:
@@ -172,6 +175,7 @@ def _draw(prop: Property, probe: Probe, spend: Effort, number: int, examples: li
 
 
 def _judge(prop: Property, probe: Probe, case: Case | None, spend: Effort) -> None:
+    stopping.heed()
     probe.case = case
     arguments = [probe] if case is None else [probe, case]
     if prop.scaled:
@@ -186,14 +190,25 @@ def _judge(prop: Property, probe: Probe, case: Case | None, spend: Effort) -> No
     except SuiteError:
         raise
     except RAISED as error:
+        stopping.heed()
         if _left_open(prop, str(error)):
             return
+        if not _subjects(probe, error):
+            raise
         raise Violation(
             f"{type(error).__name__} came out: {_short(str(error))}",
             got=_origin(error),
             wanted="no exception",
             case=probe.case,
         ) from error
+
+
+def _subjects(probe: Probe, error: BaseException) -> bool:
+    """Whether an exception is the subject's and not a mistake of the suite."""
+    if probe.raised in (id(error), id(error.__cause__), id(error.__context__)):
+        return True
+    functions = tuple(getattr(probe.subject, name) for name in probe.subject.functions)
+    return blame.subjects(error, functions, probe.odd)
 
 
 def _left_open(prop: Property, message: str) -> bool:
@@ -212,9 +227,7 @@ def _short(text: str) -> str:
 
 
 def _origin(error: BaseException) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
-    last = frames[-1]
-    return f"{type(error).__name__} raised at {last.filename}:{last.lineno} in {last.name}"
+    return f"{type(error).__name__} raised at {blame.place(error)}"
 
 
 def _left_to_c7(prop: Property, probe: Probe, case: Case | None) -> bool:

@@ -6,13 +6,13 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
-from . import oracle
+from . import blame, oracle, targets
 from .cases import DEFAULT_REDUCTION, DTYPES, FUNCTIONS, REDUCTIONS
 
 
@@ -85,6 +85,7 @@ class Subject:
         expected_failures: property id to reason. Each is still run; one that passes is an error,
             and so is an unknown id or an empty reason.
         imports: the line that brings the functions into a reproducer's scope.
+        file: where it came from, as `load_subject` notes it.
 
     Raises:
         ValueError: no function, or an expected failure without a reason.
@@ -96,6 +97,7 @@ class Subject:
     claims: Claims = Claims()
     expected_failures: Mapping[str, str] = field(default_factory=dict)
     imports: str = ""
+    file: str | None = None
 
     def __post_init__(self) -> None:
         if self.masked_sse is None and self.masked_mse is None:
@@ -115,6 +117,12 @@ class Subject:
     @property
     def functions(self) -> tuple[str, ...]:
         return tuple(name for name in FUNCTIONS if getattr(self, name) is not None)
+
+    def sources(self) -> list[str]:
+        """Its file, then those that its functions were defined in, as far as they are known."""
+        codes = (blame.code(getattr(self, name)) for name in self.functions)
+        files = [self.file, *(code and code.co_filename for code in codes)]
+        return list(dict.fromkeys(file for file in files if file and Path(file).is_file()))
 
     def missing(self, needs: tuple[str, ...]) -> str | None:
         """What of `needs` it does not claim, in words, or None.
@@ -147,15 +155,16 @@ def load_subject(target: str) -> Subject:
     Raises:
         TargetError: there is no such module, file or attribute, or it holds no loss.
     """
-    place, _, attribute = _split(target)
+    place, _, attribute = targets.split(target)
     module = _import(place)
     found: Any = module
     for part in attribute.split(".") if attribute else []:
         if not hasattr(found, part):
             raise TargetError(f"{place} has no attribute {part!r} (asked for by {target!r})")
         found = getattr(found, part)
+    file = getattr(module, "__file__", None)
     if isinstance(found, Subject):
-        return found
+        return replace(found, file=file)
     if type(found).__name__ == "Subject" and hasattr(found, "expected_failures"):
         raise TargetError(
             f"{target} is a Subject of another import of this suite; import it from "
@@ -172,15 +181,8 @@ def load_subject(target: str) -> Subject:
         losses["masked_sse"],
         losses["masked_mse"],
         imports=_import_line(place, attribute, names),
+        file=file,
     )
-
-
-def _split(target: str) -> tuple[str, str, str]:
-    """(place, ":", attribute); a colon in a Windows drive is part of the place."""
-    place, colon, attribute = target.rpartition(":")
-    if not colon or "/" in attribute or "\\" in attribute:
-        return target, "", ""
-    return place, colon, attribute
 
 
 def _import(place: str) -> Any:
