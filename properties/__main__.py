@@ -7,10 +7,13 @@ import os
 import re
 import signal
 import sys
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from . import catalogue, command, stopping
 from .command import Options, Refused
+
+if TYPE_CHECKING:
+    from .controller import Controller
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -63,7 +66,7 @@ def _judge(options: Options) -> int:
     passed += ["-p", "wavemae.properties.plugin", "-p", "no:cacheprovider"]
     passed += ["--disable-warnings", "-q"]
     said = _Held(sys.stderr)
-    sys.stderr = said  # type: ignore[assignment]  # what pytest says of arguments is told in a line
+    sys.stderr = said  # what pytest says of arguments is told in a line
     controller = Controller(options, said.release)
     code = 2
     try:
@@ -139,8 +142,9 @@ class _Held(io.TextIOBase):
 
 def _told(text: str) -> str:
     """The one line of pytest's complaint that says what is wrong."""
-    found = re.search(r"error: (.*)", text) or re.search(r"(?:ERROR: )?(.*Error.*)", text)
-    return "pytest: " + (found[1] if found else " ".join(text.split()) or "could not start")
+    found = re.search(r"error: (.*)", text) or re.search(r"(.*Error.*)", text)
+    words = found[1] if found else " ".join(text.split()) or "could not start"
+    return "pytest: " + words.removeprefix("ERROR: ")
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ def code(function: Any) -> CodeType | None:
             break
     if not hasattr(function, "__code__"):
         kind = type(function)
-        function = getattr(kind, "forward", None) or getattr(kind, "__call__", None)
+        function = getattr(kind, "forward", None) or kind.__call__
     found = getattr(function, "__code__", None)
     return found if isinstance(found, CodeType) else None
 

@@ -25,7 +25,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Options:
-    """The options of the suite, and the arguments that are left to pytest, targets among them."""
+    """The options of the suite, what is left to pytest's parser, and the targets after `--`."""
 
     profile: str
     seed: int
@@ -36,6 +36,7 @@ class Options:
     listing: bool
     version: bool
     rest: tuple[str, ...]
+    targets: tuple[str, ...]
 
     @property
     def narrowing(self) -> list[str]:
@@ -105,7 +106,6 @@ def parse(arguments: Sequence[str]) -> Options:
     arguments = list(arguments)
     cut = arguments.index("--") if "--" in arguments else len(arguments)
     own, rest = parser().parse_known_args(arguments[:cut])
-    rest += arguments[cut:]
     for option in ("-k", "-m"):
         words = set(_given(option, rest))
         if len(words) > 1:
@@ -123,8 +123,9 @@ def parse(arguments: Sequence[str]) -> Options:
         own.list,
         own.version,
         tuple(rest),
+        tuple(arguments[cut + 1 :]),
     )
-    if own.list and (rest or "_given" in vars(own)):
+    if own.list and (rest or options.targets or "_given" in vars(own)):
         raise Refused("--list judges nothing; beside it only --clause has a meaning")
     for file in (own.report_json, own.report_md):
         if file is not None:
@@ -168,6 +169,8 @@ def _same(one: str, other: str) -> bool:
 
 def _writable(file: str) -> None:
     """Raise Refused unless the report can be written; leave the disk as it was."""
+    if not file:
+        raise Refused("a report has an empty name; give a file, or leave the option out")
     path = Path(file)
     existed = path.exists()
     try:

@@ -63,7 +63,7 @@ class Controller:
             if not config.pluginmanager.hasplugin(name):
                 raise Refused(f"-p no:{name} turns off what the suite is made of; leave it out")
         given = config.args if config.args_source is pytest.Config.ArgsSource.ARGS else []
-        chosen = list(given) or [DEFAULT_TARGET]
+        chosen = [*given, *self.options.targets] or [DEFAULT_TARGET]
         folder = self.stack.enter_context(tempfile.TemporaryDirectory())
         self.request = Request(
             chosen,
@@ -104,7 +104,7 @@ class Controller:
         for target in chosen:
             place = places.place_of(target)
             if place in known:
-                raise Refused(f"{known[place]!r} and {target!r} are the same target")
+                raise Refused(f"{known[place]!r} and {target!r} are the same target, given twice")
             known[place] = target
         for file in (self.options.report_json, self.options.report_md):
             for path, _ in known:
@@ -145,7 +145,8 @@ class Controller:
         self.imports = {t: found.imports for t, found in answer.targets.items()}
         self.table.unusable = answer.faults()
         if self.table.unusable:
-            raise Refused(*(f"{t}: {fault}" for t, fault in self.table.unusable.items()))
+            said = self.table.unusable.items()
+            raise Refused(*(why if target in why else f"{target}: {why}" for target, why in said))
 
     # The run.
 
@@ -193,7 +194,8 @@ class Controller:
         with self.request.deaths(target).open("a") as stream:
             stream.write(".")
         self._add(target, {"identifier": identifier, "state": "FAIL", "reason": reason}, seconds)
-        self.died[report.nodeid] = getattr(report, "node", None) and report.node.gateway.id  # type: ignore[attr-defined]  # xdist's
+        node: Any = getattr(report, "node", None)  # the worker, as pytest-xdist notes it
+        self.died[report.nodeid] = node.gateway.id if node else ""
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         self.stopped = str(session.shouldfail or session.shouldstop or "")
@@ -265,9 +267,11 @@ class Controller:
 def _summary(case: Case) -> str:
     """A case in a line."""
     reduction = f", reduction={case.reduction!r}" if case.reduction else ""
+    bits = case.mask.bits
+    mask = bits if isinstance(bits, str) else "".join("01"[bit] for bit in bits)
     return (
         f"{case.function} of shape {case.shape}, {case.x_recon.dtype} and {case.x.dtype}, "
-        f"mask {case.mask.bits if isinstance(case.mask.bits, str) else list(map(int, case.mask.bits))}{reduction}"
+        f"mask {mask}{reduction}"
     )
 
 

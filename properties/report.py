@@ -109,7 +109,7 @@ class Table:
         if not words:
             words.append("no clause is violated" if self._judged(target) else "nothing was judged")
         if sum(totals.values()) < self.of:
-            words.append(f"{sum(totals.values())} of {self.of} properties were selected")
+            words.append(f"{sum(totals.values())} of {self.of} properties selected")
         counted = ", ".join(f"{n} {state}" for state, n in totals.items() if n)
         return f"{target}: {counted or 'nothing ran'}; {'; '.join(words)}"
 

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 # The signal that ended the run, if any did. An exception alone would not do: a subject, and the
@@ -64,7 +64,5 @@ def ending(end: Callable[[], None]) -> Iterator[None]:
 def end_group(leader: int) -> None:
     """Kill a process that leads a group, and all that it has started; no matter if they ended."""
     if hasattr(os, "killpg"):
-        try:
+        with suppress(ProcessLookupError, PermissionError):
             os.killpg(leader, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            pass

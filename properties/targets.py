@@ -34,7 +34,7 @@ def fault(target: str) -> str | None:
         if path.is_dir():
             return f"{place!r} is a folder; name a .py file in it"
         if not path.is_file():
-            return f"there is no file {place!r}{_meant(path.name, _files(path.parent))}"
+            return f"there is no file {place!r}{_meant(place, map(str, path.parent.glob('*.py')))}"
         if not os.access(path, os.R_OK):
             return f"the file {place!r} cannot be read"
         return None
@@ -44,9 +44,14 @@ def fault(target: str) -> str | None:
         if path.with_name(path.name + ".py").is_file():
             return f"there is no file {place!r}; did you mean {place + '.py'!r}?"
         if path.exists():
-            return f"{place!r} is no Python file; its name must end in .py"
+            return _other_file(place)
         return f"there is no module and no file {place!r}; the path of a file ends in .py"
-    return _no_module(place)
+    reason = _no_module(place)
+    return _other_file(place) if reason and path.is_file() else reason
+
+
+def _other_file(place: str) -> str:
+    return f"{place!r} is no Python file; its name must end in .py"
 
 
 def _no_module(name: str) -> str | None:
@@ -61,7 +66,9 @@ def _no_module(name: str) -> str | None:
             beside = _meant(parts[depth - 1], (module.name for module in packages))
             inside = f" in the package {'.'.join(parts[: depth - 1])!r}" if depth > 1 else ""
             advice = beside or "; for a file give its path, ending in .py"
-            return f"there is no module {parts[depth - 1]!r}{inside} (asked for by {name!r}){advice}"
+            return (
+                f"there is no module {parts[depth - 1]!r}{inside} (asked for by {name!r}){advice}"
+            )
         if depth == len(parts):
             if spec.loader is None or spec.origin in (None, "namespace"):
                 return f"{name!r} is a folder without an __init__.py; name a module in it"
@@ -92,12 +99,8 @@ def _plain(spec: ModuleSpec) -> bool:
     return b"__path__" not in text and b"sys.modules" not in text
 
 
-def _files(folder: Path) -> Iterable[str]:
-    return [file.name for file in folder.glob("*.py")] if folder.is_dir() else []
-
-
 def _meant(name: str, others: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, list(others), n=1)
+    close = difflib.get_close_matches(name, list(others), n=1, cutoff=0.7)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
