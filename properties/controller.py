@@ -238,7 +238,8 @@ class Controller:
         if case is None:
             cell.reason += "; the property makes its own calls, so the input is not known"
             return
-        cell.reason += f"; it was given {_summary(case)}"
+        # Properties also call it on variations of a case: with another mask, or on a part.
+        cell.reason += f"; the case at hand was {_summary(case)}"
         cell.counterexample = {
             "what": cell.reason,
             "got": "no answer",
