@@ -9,6 +9,7 @@ that the suite could not go on. Else the suite stumbled over itself.
 from __future__ import annotations
 
 import functools
+import os
 import sysconfig
 import traceback
 from pathlib import Path
@@ -19,10 +20,10 @@ import hypothesis
 import numpy
 import torch
 
-_SUITE = str(Path(__file__).parent)
+_SUITE = str(Path(__file__).parent) + os.sep
 _TORCH = str(Path(torch.__file__).parent)
 _LIBRARIES = tuple(
-    str(Path(place).resolve())
+    str(Path(place).resolve()) + os.sep
     for place in (
         sysconfig.get_path("stdlib"),
         Path(hypothesis.__file__).parent,
@@ -32,7 +33,7 @@ _LIBRARIES = tuple(
 )
 # Where torch runs, traces or differentiates code that was given to it.
 _RUNS_OTHERS = tuple(
-    str(Path(_TORCH, name))
+    str(Path(_TORCH, name)) + ("" if name.endswith(".py") else os.sep)
     for name in (
         "_dynamo",
         "_export",
@@ -103,7 +104,9 @@ def _foreign(file: str) -> bool:
     return not resolved.startswith(_LIBRARIES[1:] if installed else _LIBRARIES)
 
 
-def place(error: BaseException) -> str:
-    """Where an exception was raised, in words."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
+def place(error: BaseException, *, in_suite: bool = False) -> str:
+    """Where an exception was raised, or with `in_suite` the last line of the suite on the way."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if in_suite and frame.filename.startswith(_SUITE)]
+    last = (own or frames)[-1]
     return f"{last.filename}:{last.lineno} in {last.name}"

@@ -100,8 +100,9 @@ def conduct(
                 changed = ambient.differences(before, ambient.snapshot())
                 if not changed:
                     raise SuiteError(
-                        f"error in the suite: {_origin(error)}: {_short(str(error))}. The subject "
-                        "is not to blame; please report this line"
+                        f"error in the suite, at {blame.place(error, in_suite=True)}: "
+                        f"{type(error).__name__}: {_short(str(error))}. The subject is not to "
+                        "blame; please report this line"
                     ) from error
                 raise Violation(
                     f"no further case can be drawn in the state it left ({_origin(error)})",

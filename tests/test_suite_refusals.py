@@ -76,9 +76,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("line", "words"), REFUSED.values(), ids=REFUSED)
-def test_refused(
-    folder: Path, capfd: pytest.CaptureFixture[str], line: str, words: str
-) -> None:
+def test_refused(folder: Path, capfd: pytest.CaptureFixture[str], line: str, words: str) -> None:
     """Exit code 2, one plain line that names what is wrong, and not a file is left behind."""
     before = sorted(folder.rglob("*"))
     assert main(line.split()) == 2
