@@ -155,8 +155,9 @@ class Controller:
         node.workerinput["wavemae"] = json.dumps(asdict(self.request))
 
     @pytest.hookimpl(optionalhook=True)
-    def pytest_testnodedown(self, node: Any) -> None:
-        ledger.end(Path(self.request.folder), node.gateway.id)
+    def pytest_testnodedown(self, node: Any, error: object) -> None:
+        if error:  # it died: what it had started may live on
+            ledger.end(Path(self.request.folder), node.gateway.id)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:

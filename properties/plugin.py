@@ -124,17 +124,7 @@ class PropertyItem(pytest.Item):
             )
             self._record(Cell(self.name, "not run", reason))
             pytest.skip(reason)
-        try:
-            self._judge(request, target)
-        except pytest.fail.Exception as error:  # how pytest-timeout interrupts a lone process
-            stopping.heed()
-            with deaths.open("a") as stream:
-                stream.write(".")
-            limit = self.config.getoption("timeout", default=None)
-            reason = f"no answer within {limit:g} s" if limit else str(error)
-            self._record(Cell(self.name, "FAIL", reason))
-            raise PropertyFailure(reason) from None
-        stopping.heed()
+        self._judge(request, target)
 
     def _judge(self, request: Request, target: str) -> None:
         from .engine import SuiteError, conduct, explain
@@ -148,6 +138,15 @@ class PropertyItem(pytest.Item):
                 _loaded[target] = load_subject(target)
             subject = _loaded[target]
             outcome = conduct(subject, self.name, profile, seed, device)
+            stopping.heed()
+        except pytest.fail.Exception as error:  # how pytest-timeout interrupts a lone process
+            stopping.heed()
+            with request.deaths(target).open("a") as stream:
+                stream.write(".")
+            limit = self.config.getoption("timeout", default=None)
+            reason = f"no answer within {limit:g} s" if limit else str(error)
+            self._record(Cell(self.name, "FAIL", reason))
+            raise PropertyFailure(reason) from None
         except Exception as error:
             stopping.heed()
             shown = str(error)

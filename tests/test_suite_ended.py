@@ -14,7 +14,7 @@ from typing import Any
 import jsonschema
 import pytest
 import wavemae.properties
-from wavemae.properties import Case
+from wavemae.properties import Case, Constant, Mask, Operand, Palette, Spike, ledger
 
 SCHEMA = json.loads(
     (Path(wavemae.properties.__file__).parent / "report.schema.json").read_text(encoding="utf-8")
@@ -128,3 +128,26 @@ def test_a_deadly_subject_is_named_with_its_input(tmp_path: Path) -> None:
     assert rest
     assert all("3 processes ended or hung under this target" in c["reason"] for c in rest)
     assert "    from dies import masked_mse" in done.stdout
+
+
+CASES = [
+    Case(),
+    Case("masked_sse", None, (0, 4), grads=("x_recon", "x"), upstream=-0.5, salt=3),
+    Case(shape=(1, 2), x=Operand("float16", (float("inf"), -0.0), "transposed", 1e300)),
+    Case(x_recon=Operand(values=Constant(3.0)), x=Operand("float64", Palette(7, (1.0, 2.5)))),
+    Case(x=Operand(values=Spike(1.0, 2.0**20, 4), edits=((1, 2.0),)), mask=Mask("bernoulli", 9)),
+    Case(mask=Mask((True, False, True, True, False, True), layout="expanded")),
+]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_ledger_gives_back_the_case(tmp_path: Path, case: Case) -> None:
+    """Every field of it; a longer case that was kept before leaves no trace, and none is none."""
+    kept = ledger.Ledger(tmp_path, "gw0")
+    kept.note(Case(shape=(9, 9), mask=Mask((True,) * 81)))
+    kept.note(case)
+    assert ledger.case_of(tmp_path, "gw0") == case
+    kept.note(None)
+    assert ledger.case_of(tmp_path, "gw0") is None
+    assert ledger.case_of(tmp_path, "gw1") is None
+    kept.close()
