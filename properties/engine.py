@@ -13,7 +13,20 @@ from typing import Literal
 import hypothesis
 from hypothesis import HealthCheck, Phase, Verbosity
 
-from . import ambient, arguments, blame, execution, gradient, manners, modes, stopping, value
+from . import (
+    ambient,
+    arguments,
+    blame,
+    execution,
+    gradient,
+    manners,
+    modes,
+    refusals,
+    stopping,
+    summation,
+    tangents,
+    value,
+)
 from .cases import Case
 from .drawing import BACKEND
 from .effort import PROFILES, Effort
@@ -34,7 +47,7 @@ __all__ = [
 ]
 
 # Importing a family registers its properties, here in the order of the clauses.
-FAMILIES = (arguments, value, gradient, manners, modes, execution)
+FAMILIES = (arguments, refusals, value, summation, gradient, tangents, manners, modes, execution)
 
 State = Literal["pass", "FAIL", "xfail", "XPASS", "error", "not claimed"]
 
