@@ -15,6 +15,7 @@ import jsonschema
 import pytest
 import wavemae.properties
 from wavemae.properties import Case, Constant, Mask, Operand, Palette, Spike, ledger
+from wavemae.properties.cases import Tree
 
 SCHEMA = json.loads(
     (Path(wavemae.properties.__file__).parent / "report.schema.json").read_text(encoding="utf-8")
@@ -136,7 +137,7 @@ CASES = [
     Case(shape=(1, 2), x=Operand("float16", (float("inf"), -0.0), "transposed", 1e300)),
     Case(x_recon=Operand(values=Constant(3.0)), x=Operand("float64", Palette(7, (1.0, 2.5)))),
     Case(x=Operand(values=Spike(1.0, 2.0**20, 4), edits=((1, 2.0),)), mask=Mask("bernoulli", 9)),
-    Case(mask=Mask((True, False, True, True, False, True), layout="expanded")),
+    Case(x=Operand(values=Tree(16, 32, 2.0**-24)), mask=Mask((True, False) * 3, layout="expanded")),
 ]
 
 
