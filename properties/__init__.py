@@ -49,12 +49,14 @@ _MODULES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    # Loaded when asked for: the command's own process hands out work and needs no torch.
-    for module, names in _MODULES.items():
-        if name in names:
-            return getattr(import_module(f".{module}", __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:  # or else a type checker would take any name
+
+    def __getattr__(name: str) -> Any:
+        # Loaded when asked for: the command's own process hands out work and needs no torch.
+        for module, names in _MODULES.items():
+            if name in names:
+                return getattr(import_module(f".{module}", __name__), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -2,69 +2,149 @@
 
 from __future__ import annotations
 
-import argparse
-import importlib.util
+import io
 import os
+import re
+import signal
 import sys
+from typing import TYPE_CHECKING, TextIO
 
-import pytest
+from . import catalogue, command, stopping
+from .command import Options, Refused
 
-from .effort import PROFILES
-from .plugin import SUITE
-
-DEFAULT_TARGET = "wavemae.models.losses"
-_TIMEOUTS = {"quick": 60, "default": 180, "deep": 1800}
+if TYPE_CHECKING:
+    from .controller import Controller
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the suite and return the exit code.
 
-    0: no clause is violated. 1: some clause is. 2: a target could not be used, the arguments were
-    wrong, or nothing was selected.
+    0: every selected property was judged, and no clause is violated. 1: some clause is, or an
+    expected failure passes. 2: the run could not be made as asked for, or something could not be
+    judged. 128 and the signal's number, 130 or 143: it was interrupted.
     """
-    parser = argparse.ArgumentParser(
-        prog="python -m wavemae.properties",
-        usage="%(prog)s [TARGET ...] [options of its own] [any pytest option]",
-        description="Run the masked-loss property suite on one or more implementations.",
-        epilog="TARGET comes first: a module (pkg.losses), a file (path/losses.py), or either with "
-        f":ATTR naming a Subject. None: {DEFAULT_TARGET}. Everything else goes to pytest: -k, -x, "
-        "-n 0 to stay in one process, --junitxml, --timeout, --collect-only.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("--profile", choices=sorted(PROFILES), default="default")
-    parser.add_argument("--seed", type=int, default=0, help="other inputs; 0 is the fixed seed")
-    parser.add_argument("--device", default="cpu", help="where inputs are built: cpu, cuda")
-    parser.add_argument("--report-json", metavar="FILE")
-    parser.add_argument("--report-md", metavar="FILE")
-    own, rest = parser.parse_known_args(arguments)
-    targets = []
-    while rest and not rest[0].startswith("-"):
-        targets.append(rest.pop(0))
-    passed = ["-c", str(SUITE), f"--rootdir={SUITE.parent}", "-p", "wavemae.properties.plugin"]
-    passed += ["-p", "no:cacheprovider", "--disable-warnings", "-q"]
-    passed += [f"--wavemae-target={target}" for target in targets or [DEFAULT_TARGET]]
-    passed += [f"--wavemae-profile={own.profile}", f"--wavemae-seed={own.seed}"]
-    passed += [f"--wavemae-device={own.device}"]
-    for name in ("json", "md"):
-        file = getattr(own, f"report_{name}")
-        passed += [f"--wavemae-report-{name}={os.path.abspath(file)}"] if file else []
-    passed += _isolation(rest, own.profile)
-    code = int(pytest.main([*passed, *rest, str(SUITE)]))
-    return code if code in (0, 1) else 2
+    try:
+        with stopping.heeded():
+            return _run(sys.argv[1:] if arguments is None else arguments)
+    except Refused as refusal:
+        for line in refusal.args:
+            print(f"wavemae.properties: {line}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; nothing was judged", file=sys.stderr)
+        return _interrupted()
+    except BrokenPipeError:  # the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
 
 
-def _isolation(rest: list[str], profile: str) -> list[str]:
-    """Worker processes and a time limit, unless the user chose: a hang or crash costs one row."""
-    passed = []
-    in_process = any(a.startswith(("-n", "--numprocesses", "--pdb", "--trace")) for a in rest)
-    if not in_process and importlib.util.find_spec("xdist"):
-        workers = min(4, os.cpu_count() or 1)
-        passed += [f"-n{workers}", "--dist=worksteal", "--max-worker-restart=10000"]
-    if importlib.util.find_spec("pytest_timeout"):
-        passed += ["--timeout-method=thread"]
-        if not any(a.startswith("--timeout") for a in rest):
-            passed += [f"--timeout={_TIMEOUTS[profile]}"]
-    return passed
+def _interrupted() -> int:
+    return 128 + (stopping.requested or signal.SIGINT)
+
+
+def _run(arguments: list[str]) -> int:
+    options = command.parse(arguments)
+    if options.listing:
+        print("\n".join(catalogue.lines(options.clauses)), flush=True)
+        return 0
+    absent = command.missing_packages()
+    if absent:
+        raise Refused(absent)
+    if options.version:
+        print(command.versions())
+        return 0
+    return _judge(options)
+
+
+def _judge(options: Options) -> int:
+    import pytest
+
+    from .controller import Controller
+    from .plugin import SUITE
+
+    passed = ["-c", str(SUITE), f"--rootdir={SUITE.parent}", "--noconftest"]
+    passed += ["-p", "wavemae.properties.plugin", "-p", "no:cacheprovider"]
+    passed += ["--disable-warnings", "-q"]
+    said = _Held(sys.stderr)
+    sys.stderr = said  # what pytest says of arguments is told in a line
+    controller = Controller(options, said.release)
+    code = 2
+    try:
+        with controller.stack:
+            try:
+                code = int(pytest.main([*passed, *options.rest], plugins=[controller]))
+            except KeyboardInterrupt:
+                if controller.table is None:
+                    raise
+            except Refused:
+                if controller.table is not None and controller.table.unusable:
+                    controller.table.write(options.report_json, options.report_md)
+                raise
+            except Exception as error:
+                if controller.table is not None:
+                    raise
+                raise Refused(f"pytest: {type(error).__name__}: {error}") from None
+            if controller.table is None:
+                raise Refused(_told(said.text))
+            controller.finish()
+            return _conclude(controller, code)
+    finally:
+        sys.stderr = said.stream
+
+
+def _conclude(controller: Controller, code: int) -> int:
+    """Print and write what is known; the exit code."""
+    table, options = controller.table, controller.options
+    assert table is not None
+    if stopping.requested is not None:
+        table.interrupted_by = stopping.requested.name
+    elif controller.shows_only:
+        print("nothing was judged: this only lists")
+        return 0 if code == 0 else 2
+    elif not controller.collected and code in (0, 5):
+        table.write(options.report_json, options.report_md)
+        raise Refused(f"nothing is selected by {', '.join(table.narrowing) or 'these options'}")
+    print("\n".join([*controller.deadly(), "", *table.lines()]), flush=True)
+    table.write(options.report_json, options.report_md)
+    if stopping.requested is not None:
+        return _interrupted()
+    found = table.exit_code()
+    if found == 0 and code != 0:
+        raise Refused(f"pytest ended with exit code {code}, which no property explains")
+    return found
+
+
+class _Held(io.TextIOBase):
+    """A stream that keeps what is written until it is released, and then passes it on."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+        self.text = ""
+        self.holds = True
+
+    def write(self, text: str) -> int:
+        if not self.holds:
+            return self.stream.write(text)
+        self.text += text
+        return len(text)
+
+    def flush(self) -> None:
+        self.stream.flush()
+
+    def fileno(self) -> int:
+        return self.stream.fileno()
+
+    def release(self) -> None:
+        """Pass on what was kept, and keep nothing more."""
+        self.holds = False
+        self.stream.write(self.text)
+
+
+def _told(text: str) -> str:
+    """The one line of pytest's complaint that says what is wrong."""
+    found = re.search(r"error: (.*)", text) or re.search(r"(.*Error.*)", text)
+    words = found[1] if found else " ".join(text.split()) or "could not start"
+    return "pytest: " + words.removeprefix("ERROR: ")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ subject sees the same inputs. Nothing is registered or loaded globally.
 from __future__ import annotations
 
 import dataclasses
-import traceback
 import zlib
 from typing import Literal
 
@@ -17,12 +16,14 @@ from hypothesis import HealthCheck, Phase, Verbosity
 from . import (
     ambient,
     arguments,
+    blame,
     distributed,
     execution,
     gradient,
     manners,
     modes,
     refusals,
+    stopping,
     summation,
     tangents,
     value,
@@ -87,7 +88,7 @@ def validate(subject: Subject) -> None:
         if identifier not in PROPERTIES:
             raise SuiteError(
                 f"{subject.name} expects {identifier!r} to fail, and there is no such property; "
-                "`python -m wavemae.properties --collect-only` lists the ids"
+                "`python -m wavemae.properties --list` lists the ids"
             )
 
 
@@ -122,7 +123,11 @@ def conduct(
                 # The suite stumbled. Where the subject moved the ground, that is the finding.
                 changed = ambient.differences(before, ambient.snapshot())
                 if not changed:
-                    raise
+                    raise SuiteError(
+                        f"error in the suite, at {blame.place(error, in_suite=True)}: "
+                        f"{type(error).__name__}: {_short(str(error))}. The subject is not to "
+                        "blame; please report this line"
+                    ) from error
                 raise Violation(
                     f"no further case can be drawn in the state it left ({_origin(error)})",
                     got="; ".join(changed),
@@ -186,6 +191,7 @@ def _draw(prop: Property, probe: Probe, spend: Effort, number: int, examples: li
     try:
         test()
     except BaseException:
+        stopping.heed()
         # The last violation is that of the smallest case. A subject whose answers change from call
         # to call makes Hypothesis complain instead; the violation that was seen still stands.
         if found:
@@ -194,6 +200,7 @@ def _draw(prop: Property, probe: Probe, spend: Effort, number: int, examples: li
 
 
 def _judge(prop: Property, probe: Probe, case: Case | None, spend: Effort) -> None:
+    stopping.heed()
     probe.case = case
     arguments = [probe] if case is None else [probe, case]
     if prop.scaled:
@@ -208,14 +215,25 @@ def _judge(prop: Property, probe: Probe, case: Case | None, spend: Effort) -> No
     except SuiteError:
         raise
     except RAISED as error:
+        stopping.heed()
         if _left_open(prop, str(error)):
             return
+        if not _subjects(probe, error):
+            raise
         raise Violation(
             f"{type(error).__name__} came out: {_short(str(error))}",
             got=_origin(error),
             wanted="no exception",
             case=probe.case,
         ) from error
+
+
+def _subjects(probe: Probe, error: BaseException) -> bool:
+    """Whether an exception is the subject's and not a mistake of the suite."""
+    if probe.raised in (id(error), id(error.__cause__), id(error.__context__)):
+        return True
+    functions = tuple(getattr(probe.subject, name) for name in probe.subject.functions)
+    return blame.subjects(error, functions, probe.odd)
 
 
 def _left_open(prop: Property, message: str) -> bool:
@@ -234,9 +252,7 @@ def _short(text: str) -> str:
 
 
 def _origin(error: BaseException) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
-    last = frames[-1]
-    return f"{type(error).__name__} raised at {last.filename}:{last.lineno} in {last.name}"
+    return f"{type(error).__name__} raised at {blame.place(error)}"
 
 
 def _left_to_c7(prop: Property, probe: Probe, case: Case | None) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import oracle
+from . import ledger, oracle
 from .cases import DEFAULT_REDUCTION, Case, Inputs, Lattice, Mask, Operand
 from .subject import Subject
 from .violation import Violation
@@ -22,7 +22,14 @@ RAISED = (Exception, KeyboardInterrupt, SystemExit, GeneratorExit)
 
 
 class Probe:
-    """A subject on a device, under one property."""
+    """A subject on a device, under one property.
+
+    Attributes:
+        calls: of the subject, so far.
+        selected: whether any mask selected something.
+        odd: what is odd about the kind of the last answer, or None.
+        raised: the `id` of the last exception that a call let out.
+    """
 
     def __init__(self, subject: Subject, device: str = "cpu", clause: str = "") -> None:
         self.subject = subject
@@ -31,7 +38,19 @@ class Probe:
         self.clause = clause
         self.calls = 0
         self.selected = False
-        self.case: Case | None = None
+        self.odd: str | None = None
+        self.raised: int | None = None
+        self._case: Case | None = None
+
+    @property
+    def case(self) -> Case | None:
+        """The case at hand; kept in the ledger too, where the end of the process cannot reach."""
+        return self._case
+
+    @case.setter
+    def case(self, case: Case | None) -> None:
+        self._case = case
+        ledger.note(case)
 
     def fit(self, case: Case) -> Case:
         """The case in dtypes and reductions that are claimed, of a function that it has."""
@@ -86,7 +105,13 @@ class Probe:
         self.calls += 1
         self.case = case
         given = {} if case.reduction is None else {"reduction": case.reduction}
-        return self.function(case.function)(x_recon, x, mask, **given)
+        try:
+            result = self.function(case.function)(x_recon, x, mask, **given)
+        except BaseException as error:
+            self.raised = id(error)  # the exception itself would keep the inputs alive
+            raise
+        self.odd = _oddity(result, x_recon)
+        return result
 
     def loss(self, case: Case) -> tuple[Tensor, Inputs]:
         """Build a case and call the subject on it."""
@@ -259,6 +284,21 @@ class Probe:
                     wanted=repr(wanted),
                     bound=f"± {bound:.3g}" if bound else "exactly zero, of either sign",
                 )
+
+
+def _oddity(result: Any, x_recon: Any) -> str | None:
+    """What is odd about the kind of an answer, so that a suite that trusts it may stumble."""
+    if not isinstance(result, Tensor):
+        return f"it is a {type(result).__name__}"
+    if type(result) is not Tensor and type(result) is not type(x_recon):
+        return f"it is a {type(result).__name__}"
+    if result.layout is not torch.strided or result.is_nested:
+        return f"its layout is {result.layout}"
+    if result.ndim != 0 or not result.is_floating_point():
+        return f"it has shape {tuple(result.shape)} and dtype {result.dtype}"
+    if isinstance(x_recon, Tensor) and result.device != x_recon.device:
+        return f"it is on {result.device}"
+    return None
 
 
 def same_bits(a: Tensor, b: Tensor) -> bool:

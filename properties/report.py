@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 SCHEMA_VERSION = 1
-STATES = ("pass", "FAIL", "xfail", "XPASS", "error", "not claimed", "skipped")
+STATES = ("pass", "FAIL", "xfail", "XPASS", "error", "not claimed", "skipped", "not run")
 BAD_STATES = ("FAIL", "XPASS", "error")
+_JUDGED = ("pass", "FAIL", "xfail", "XPASS")
 
 
 @dataclass
@@ -36,12 +37,29 @@ class Cell:
 
 @dataclass
 class Table:
-    """Cells by target and property; targets that could not be used have a reason instead."""
+    """What is known of a run.
+
+    Attributes:
+        targets: as given on the command line.
+        settings: torch's version, device, profile, seed.
+        of: how many properties the suite has.
+        narrowing: the words on the command line that may leave some out.
+        cells: by target and property.
+        sources: by target, the SHA-256 of each file that it came from.
+        unusable: by target, why it could not be used.
+        changed: by target, a file of it that changed while it was judged.
+        interrupted_by: the name of the signal that ended the run, if one did.
+    """
 
     targets: list[str]
     settings: dict[str, Any]
+    of: int = 0
+    narrowing: list[str] = field(default_factory=list)
     cells: dict[str, dict[str, Cell]] = field(default_factory=dict)
+    sources: dict[str, dict[str, str]] = field(default_factory=dict)
     unusable: dict[str, str] = field(default_factory=dict)
+    changed: dict[str, str] = field(default_factory=dict)
+    interrupted_by: str | None = None
 
     def add(self, target: str, cell: Cell) -> None:
         self.cells.setdefault(target, {})[cell.identifier] = cell
@@ -53,17 +71,47 @@ class Table:
 
     def violated(self, target: str) -> list[str]:
         """Clauses with a cell that fails, in their order."""
-        clauses = {c.clause for c in self.cells.get(target, {}).values() if c.state in BAD_STATES}
+        return self._clauses(target, "FAIL")
+
+    def _clauses(self, target: str, state: str) -> list[str]:
+        clauses = {c.clause for c in self.cells.get(target, {}).values() if c.state == state}
         return sorted(clauses, key=lambda clause: int(clause[1:]))
+
+    def exit_code(self) -> int:
+        """1 for a FAIL or an XPASS; 2 where something could not be judged; 0 else."""
+        cells = [cell for row in self.cells.values() for cell in row.values()]
+        if any(cell.state in ("FAIL", "XPASS") for cell in cells):
+            return 1
+        whole = not (self.unusable or self.changed) and all(
+            cell.state not in ("error", "not run") for cell in cells
+        )
+        return 0 if whole and all(self._judged(target) for target in self.targets) else 2
+
+    def _judged(self, target: str) -> bool:
+        """Whether any property was run on the target and came to a judgement."""
+        return any(cell.state in _JUDGED for cell in self.cells.get(target, {}).values())
 
     def verdict(self, target: str) -> str:
         """One line on a target."""
         if target in self.unusable:
             return f"{target}: could not be used: {self.unusable[target]}"
-        totals = ", ".join(f"{n} {state}" for state, n in self.totals(target).items() if n)
-        violated = self.violated(target)
-        words = f"violates {', '.join(violated)}" if violated else "no clause is violated"
-        return f"{target}: {totals or 'nothing ran'}; {words}"
+        totals = self.totals(target)
+        words = []
+        if violated := self.violated(target):
+            words.append(f"violates {', '.join(violated)}")
+        if unexpected := self._clauses(target, "XPASS"):
+            words.append(f"passes what was expected to fail in {', '.join(unexpected)}")
+        if totals["error"]:
+            words.append(f"{totals['error']} could not be judged")
+        if target in self.changed:
+            words.append(f"{self.changed[target]} changed while it was judged, so this holds of no")
+            words[-1] += " version of it"
+        if not words:
+            words.append("no clause is violated" if self._judged(target) else "nothing was judged")
+        if sum(totals.values()) < self.of:
+            words.append(f"{sum(totals.values())} of {self.of} properties selected")
+        counted = ", ".join(f"{n} {state}" for state, n in totals.items() if n)
+        return f"{target}: {counted or 'nothing ran'}; {'; '.join(words)}"
 
     def _rows(self) -> Iterable[tuple[str, list[str]]]:
         order: dict[str, None] = {}
@@ -73,11 +121,11 @@ class Table:
             row = []
             for target in self.targets:
                 cell = self.cells.get(target, {}).get(identifier)
-                row.append("unusable" if target in self.unusable else cell.state if cell else "")
+                row.append(cell.state if cell else "")
             yield identifier, row
 
     def lines(self) -> Iterable[str]:
-        """The table as text, then what went wrong, then a verdict for each target."""
+        """The table as text, then what went wrong, then what was judged, then the verdicts."""
         heads = self.targets
         widths = [max(len(head), len("not claimed")) for head in heads]
         yield f"{'property':<26}" + "".join(
@@ -90,36 +138,61 @@ class Table:
             )
         yield ""
         for target in self.targets:
+            seen: set[tuple[str, str]] = set()
             for cell in self.cells.get(target, {}).values():
-                if cell.state not in ("pass", "not claimed"):
-                    yield f"{cell.state:<6} {target} {cell.identifier}: {_line(cell.reason)}"
+                if cell.state in ("pass", "not claimed"):
+                    continue
+                if cell.state == "not run" and (cell.state, cell.reason) in seen:
+                    continue  # once is enough
+                seen.add((cell.state, cell.reason))
+                yield f"{cell.state:<6} {target} {cell.identifier}: {_line(cell.reason)}"
         for target in self.targets:
-            yield self.verdict(target)
+            yield f"target   {target}"
+            for file, digest in self.sources.get(target, {}).items():
+                yield f"file     {file}"
+                yield f"sha-256  {digest}"
+        settings = ", ".join(f"{k} {v}" for k, v in self.settings.items())
+        yield f"suite    wavemae {_version()}, {settings}"
+        if self.narrowing:
+            yield f"only     {', '.join(self.narrowing)}"
+        for target in self.targets:
+            yield f"verdict  {self.verdict(target)}"
 
     def markdown(self) -> str:
         """The table for a README."""
         settings = ", ".join(f"{k} {v}" for k, v in self.settings.items())
         head = ["property", *self.targets]
-        out = [f"Conformance to the wavemae contract ({settings}).", "", _row(head)]
+        out = [f"Conformance to the contract of wavemae {_version()} ({settings}).", "", _row(head)]
         out += [_row(["---"] * len(head))]
         out += [_row([f"`{identifier}`", *row]) for identifier, row in self._rows()]
         out += ["", *(f"- {self.verdict(target)}" for target in self.targets), ""]
-        return "\n".join(out)
+        for target in self.targets:
+            for file, digest in self.sources.get(target, {}).items():
+                out.append(f"- {target}: `{Path(file).name}`, SHA-256 `{digest}`")
+        return "\n".join([*out, ""])
 
     def as_json(self) -> dict[str, Any]:
         """The report that report.schema.json describes."""
         return {
             "schema_version": SCHEMA_VERSION,
-            "suite_version": metadata.version("wavemae"),
+            "suite_version": _version(),
             "python": platform.python_version(),
             "platform": f"{sys.platform} {platform.machine()}",
             **self.settings,
+            "properties": self.of,
+            "narrowed_by": self.narrowing,
+            "interrupted_by": self.interrupted_by,
             "subjects": [
                 {
                     "target": target,
+                    "sources": [
+                        {"file": file, "sha256": digest}
+                        for file, digest in self.sources.get(target, {}).items()
+                    ],
                     "unusable": self.unusable.get(target),
                     "totals": self.totals(target),
                     "violated": self.violated(target),
+                    "verdict": self.verdict(target),
                     "cells": [
                         {
                             "property": cell.identifier,
@@ -140,9 +213,14 @@ class Table:
 
     def write(self, json_file: str | None, markdown_file: str | None) -> None:
         if json_file:
-            Path(json_file).write_text(json.dumps(self.as_json(), indent=1) + "\n")
+            text = json.dumps(self.as_json(), indent=1) + "\n"
+            Path(json_file).write_text(text, encoding="utf-8")
         if markdown_file:
-            Path(markdown_file).write_text(self.markdown())
+            Path(markdown_file).write_text(self.markdown(), encoding="utf-8")
+
+
+def _version() -> str:
+    return metadata.version("wavemae")
 
 
 def _row(cells: list[str]) -> str:
@@ -151,4 +229,4 @@ def _row(cells: list[str]) -> str:
 
 def _line(text: str) -> str:
     text = " ".join(text.split())
-    return text if len(text) <= 160 else text[:157] + "..."
+    return text if len(text) <= 300 else text[:297] + "..."

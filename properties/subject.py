@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import torch
 
-from . import oracle
+from . import blame, oracle, targets
 from .cases import DEFAULT_REDUCTION, DTYPES, FUNCTIONS, REDUCTIONS
 
 
@@ -91,6 +91,7 @@ class Subject:
             and so is an unknown id or an empty reason.
         imports: the line that brings the functions into a reproducer's scope.
         target: by which `load_subject` finds it in another process too; it is filled in there.
+        file: where it came from, as `load_subject` notes it.
 
     Raises:
         ValueError: no function, or an expected failure without a reason.
@@ -103,6 +104,7 @@ class Subject:
     expected_failures: Mapping[str, str] = field(default_factory=dict)
     imports: str = ""
     target: str = field(default="", compare=False)
+    file: str | None = None
 
     def __post_init__(self) -> None:
         if self.masked_sse is None and self.masked_mse is None:
@@ -122,6 +124,12 @@ class Subject:
     @property
     def functions(self) -> tuple[str, ...]:
         return tuple(name for name in FUNCTIONS if getattr(self, name) is not None)
+
+    def sources(self) -> list[str]:
+        """Its file, then those that its functions were defined in, as far as they are known."""
+        codes = (blame.code(getattr(self, name)) for name in self.functions)
+        files = [self.file, *(code and code.co_filename for code in codes)]
+        return list(dict.fromkeys(file for file in files if file and Path(file).is_file()))
 
     def missing(self, needs: tuple[str, ...]) -> str | None:
         """What of `needs` it does not claim, in words, or None.
@@ -155,15 +163,16 @@ def load_subject(target: str) -> Subject:
     Raises:
         TargetError: there is no such module, file or attribute, or it holds no loss.
     """
-    place, _, attribute = _split(target)
+    place, _, attribute = targets.split(target)
     module = _import(place)
     found: Any = module
     for part in attribute.split(".") if attribute else []:
         if not hasattr(found, part):
             raise TargetError(f"{place} has no attribute {part!r} (asked for by {target!r})")
         found = getattr(found, part)
+    file = getattr(module, "__file__", None)
     if isinstance(found, Subject):
-        return replace(found, target=target)
+        return replace(found, target=target, file=file)
     if type(found).__name__ == "Subject" and hasattr(found, "expected_failures"):
         raise TargetError(
             f"{target} is a Subject of another import of this suite; import it from "
@@ -182,6 +191,7 @@ def load_subject(target: str) -> Subject:
         claims=_stated_claims(target, found),
         imports=_import_line(place, attribute, names),
         target=target,
+        file=file,
     )
 
 
@@ -192,14 +202,6 @@ def _stated_claims(target: str, module: Any) -> Claims:
         return Claims(**stated)
     except (TypeError, ValueError) as error:
         raise TargetError(f"WAVEMAE_CLAIMS of {target} is not understood: {error}") from None
-
-
-def _split(target: str) -> tuple[str, str, str]:
-    """(place, ":", attribute); a colon in a Windows drive is part of the place."""
-    place, colon, attribute = target.rpartition(":")
-    if not colon or "/" in attribute or "\\" in attribute:
-        return target, "", ""
-    return place, colon, attribute
 
 
 def _import(place: str) -> Any:

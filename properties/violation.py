@@ -9,7 +9,7 @@ import torch
 
 
 class SuiteError(Exception):
-    """The suite was used wrongly, or a property proved nothing."""
+    """The suite was used wrongly, a property proved nothing, or the suite stumbled."""
 
 
 class Violation(AssertionError):

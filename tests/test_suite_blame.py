@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from wavemae.properties import Subject, conduct
+from wavemae.properties import Case, Subject, SuiteError, conduct, registry
 
 from wavemae.models.losses import masked_mse
 
@@ -91,3 +93,111 @@ def test_a_fresh_leaf_for_an_empty_mask_is_left_to_c12(identifier: str) -> None:
     subject = Subject("leaf", masked_mse=fresh_leaf)
     assert conduct(subject, identifier, "default").state == "pass"
     assert conduct(subject, "C12-empty-trains", "quick").state == "FAIL"
+
+
+RIGHT = Subject("right", masked_mse=masked_mse)
+SUITE = Path(registry.__file__).parent
+
+
+def outcome_of(subject: Subject, check: str) -> Any:
+    """A property whose check has this body, as if it stood in the suite, run on one case."""
+    names: dict[str, Any] = {"torch": torch, "np": np}
+    body = "".join(f"    {line}\n" for line in check.splitlines())
+    code = compile(f"def check(probe, case):\n{body}", str(SUITE / "made.py"), "exec")
+    exec(code, names)
+    made = registry.Property(
+        "C4-made", "", "", "", names["check"], grid=lambda effort: [Case(shape=(2, 2))]
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(registry.PROPERTIES, made.id, made)
+        return conduct(subject, made.id, "quick")
+
+
+MISTAKES = {
+    "a name": ("loss, inputs = probe.loss(case)\nnothing_of_this_name", "NameError"),
+    "a key": ("probe.loss(case)\n{}['a']", "KeyError"),
+    "torch refuses": ("loss, inputs = probe.loss(case)\nloss.view(7)", "RuntimeError"),
+    "torch refuses in Python": ("probe.loss(case)\ntorch.tensordot(3, 4, 5)", "Error"),
+    "NumPy refuses": ("probe.loss(case)\nnp.broadcast_to(np.ones(2), 3)", "ValueError"),
+    "a case": ("probe.loss(case)\ncase.but(no_such_field=1)", "Error"),
+    "an assertion": ("probe.loss(case)\nassert case is None", "AssertionError"),
+}
+
+
+@pytest.mark.parametrize(("check", "words"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_of_the_suite_is_not_a_violation(check: str, words: str) -> None:
+    """The subject's answer is in order, and what is raised comes from the suite."""
+    with pytest.raises(SuiteError, match="error in the suite") as found:
+        outcome_of(RIGHT, check)
+    assert words in str(found.value)
+    assert "please report" in str(found.value)
+    assert "made.py:" in str(found.value) or "cases.py:" in str(found.value)
+    assert found.value.__cause__ is not None
+
+
+def returns_none(x_recon: Tensor, x: Tensor, mask: Tensor, *, reduction: Any = "mean") -> Any:
+    """No answer."""
+    return None
+
+
+def returns_sparse(x_recon: Tensor, x: Tensor, mask: Tensor, *, reduction: Any = "mean") -> Any:
+    """A number in a layout on which most operators raise."""
+    return masked_mse(x_recon, x, mask, reduction=reduction).to_sparse()
+
+
+def spoils_its_graph(x_recon: Tensor, x: Tensor, mask: Tensor, *, reduction: Any = "mean") -> Any:
+    """Autograd itself raises in backward, in C++ and without a frame of this file."""
+    difference = torch.where(mask, x_recon - x, 0.0)
+    loss = (difference * difference).sum() / mask.sum()
+    difference.zero_()
+    return loss
+
+
+class _Refuses(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x_recon: Tensor) -> Tensor:
+        return x_recon.sum()
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> Any:
+        raise KeyError("backward of the subject")
+
+
+def fails_backward(x_recon: Tensor, x: Tensor, mask: Tensor, *, reduction: Any = "mean") -> Any:
+    """Its own backward raises."""
+    return _Refuses.apply(x_recon)
+
+
+def torch_refuses(x_recon: Tensor, x: Tensor, mask: Tensor, *, reduction: Any = "mean") -> Any:
+    """What torch raises when the subject calls it is the subject's."""
+    return x_recon.view(-1, 7)
+
+
+GRADIENT = "case = case.but(grads=('x_recon',))\nprobe.gradients(case)"
+DIRECT = "probe.function('masked_mse')(*probe.build(case))"
+BLAMED = {
+    "raises": (torch_refuses, "probe.loss(case)"),
+    "raises, called directly": (torch_refuses, DIRECT),
+    "gives None": (returns_none, "probe.raw(case, *probe.build(case)).dtype"),
+    "gives a sparse tensor": (returns_sparse, "torch.special.entr(probe.loss(case)[0])[7]"),
+    "has a spoilt graph": (spoils_its_graph, GRADIENT),
+    "has a backward that raises": (fails_backward, GRADIENT),
+    "raises under vmap": (
+        torch_refuses,
+        "i = [t.unsqueeze(0) for t in probe.build(case)]\n"
+        "torch.func.vmap(probe.function('masked_mse'))(*i)",
+    ),
+    "is written in C": (divmod, "probe.loss(case)"),
+    "is written in C, called directly": (
+        divmod,
+        "probe.function('masked_mse')(*probe.build(case))",
+    ),
+}
+
+
+@pytest.mark.parametrize(("loss", "check"), BLAMED.values(), ids=BLAMED)
+def test_a_mistake_of_the_subject_is_one(loss: Any, check: str) -> None:
+    """Whatever is raised in its code, in its graph, or over an answer of the wrong kind."""
+    outcome = outcome_of(Subject("wrong", masked_mse=loss), check)
+    assert outcome.state == "FAIL"
+    assert "came out" in outcome.reason
