@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .models import Reduction, masked_mse, masked_sse
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = ["Reduction", "__version__", "masked_mse", "masked_sse"]
 
