@@ -26,13 +26,9 @@ LOSSES = "from wavemae import masked_mse, masked_sse\n\n__all__ = ['masked_mse',
 
 def commands(readme: str) -> list[list[str]]:
     """The commands of README that a user types after `pip install wavemae`, split as by a shell."""
-    blocks = re.findall(r"^```(?:sh|console)?\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
-    lines = [line for block in blocks for line in block.splitlines()]
-    return [
-        shlex.split(line, comments=True)
-        for line in lines
-        if re.match(r"(python -m )?wavemae[. ]", line)
-    ]
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+    lines = [line for language, block in blocks if not language for line in block.splitlines()]
+    return [shlex.split(line) for line in lines if re.match(r"(python -m )?wavemae[. ]", line)]
 
 
 def run(command: list[str], folder: Path, scripts: Path) -> None:
@@ -68,12 +64,14 @@ def main(arguments: list[str] | None = None) -> int:
         scripts = environment / ("Scripts" if os.name == "nt" else "bin")
         install = ["python", "-m", "pip", "install", "--quiet"]
         run([*install, "--no-deps", str(wheel)], folder, scripts)
-        run(["wavemae", "vendor", "add", "vendored.py"], folder, scripts)  # no torch yet
-        run(["wavemae", "vendor", "check", "vendored.py"], folder, scripts)
+        run(["wavemae", "vendor", "add", "trial.py"], folder, scripts)  # no torch yet
+        run(["wavemae", "vendor", "check", "trial.py"], folder, scripts)
         pins = ["--constraint", str(ROOT / "constraints.txt")]
         run([*install, *pins, f"wavemae[properties] @ {wheel.as_uri()}"], folder, scripts)
-        readme = (ROOT / "README.md").read_text(encoding="utf-8")
-        for command in commands(readme):
+        found = commands((ROOT / "README.md").read_text(encoding="utf-8"))
+        if not found:
+            sys.exit("README.md has no command of wavemae, or this script no longer sees it")
+        for command in found:
             suite = "wavemae.properties" in command or "verify" in command
             run([*command, *(["--profile", "quick"] if suite else [])], folder, scripts)
         run(["python", "-m", "doctest", str(ROOT / "README.md")], folder, scripts)

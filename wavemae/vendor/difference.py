@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import io
 import tokenize
 import warnings
@@ -61,8 +62,9 @@ def difference(release: str, text: str) -> Difference:
         NotPython: the text does not parse.
     """
     renames = _renames(release, text)
-    code, other_code = _parts(release, False, renames), _parts(text, False)
-    words, other_words = _parts(release, True, renames), _parts(text, True)
+    pairs = tuple(renames.items())
+    code, other_code = _parts(release, False, pairs), _parts(text, False)
+    words, other_words = _parts(release, True, pairs), _parts(text, True)
     found = Difference(
         missing=[name for name in code if name not in other_code],
         added=[name for name in other_code if name not in code],
@@ -105,12 +107,15 @@ def _dump(node: ast.AST) -> str:
         raise NotPython("nested too deeply") from None
 
 
-def _parts(text: str, words: bool, renames: dict[str, str] | None = None) -> dict[str, list[str]]:
+@functools.lru_cache(maxsize=64)
+def _parts(
+    text: str, words: bool, renames: tuple[tuple[str, str], ...] = ()
+) -> dict[str, list[str]]:
     """The statements of a text as strings, by the name of their part, in the text's order.
 
     With `words` the docstrings are in them, without their indentation.
     """
-    tree = _without_positions(text, words, renames or {})
+    tree = _without_positions(text, words, dict(renames))
     parts: dict[str, list[str]] = {_DOCSTRING: []}
     if words and ast.get_docstring(tree) is not None:
         parts[_DOCSTRING].append(_dump(tree.body.pop(0)))
@@ -145,21 +150,25 @@ def _without_positions(text: str, words: bool, renames: dict[str, str]) -> ast.M
     return tree
 
 
-def _functions(text: str) -> set[str]:
-    return {node.name for node in _tree(text).body if isinstance(node, _Named)}
+@functools.lru_cache(maxsize=64)
+def _functions(text: str) -> frozenset[str]:
+    return frozenset(node.name for node in _tree(text).body if isinstance(node, _Named))
 
 
 def _renames(release: str, text: str) -> dict[str, str]:
     """Functions that are in one text only and are equal but for such names: old name, new name."""
     old, new = _functions(release), _functions(text)
-    twins = _bodies(text, new - old)
     renames: dict[str, str] = {}
+    if not (old - new and new - old):
+        return renames
+    twins = _bodies(text, new - old)
     for body, names in _bodies(release, old - new).items():
         renames.update(zip(names, twins.get(body, []), strict=False))
     return renames
 
 
-def _bodies(text: str, names: set[str]) -> dict[str, list[str]]:
+@functools.lru_cache(maxsize=64)
+def _bodies(text: str, names: frozenset[str]) -> dict[str, list[str]]:
     """The names of those functions by their code, in which each such name is the same word."""
     named = [node.name for node in _tree(text).body if isinstance(node, _Named)]
     masked = _without_positions(text, False, dict.fromkeys(names, "_"))

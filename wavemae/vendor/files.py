@@ -43,12 +43,13 @@ def read(path: Path) -> str:
         raise Unusable(f"cannot be read: {_reason(error)}") from error
     if not content:
         raise Unusable("is empty")
-    if b"\0" in content:
-        raise Unusable(f"is no text: byte {content.index(0)} is null")
     try:
-        return content.decode("utf-8")
+        text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise Unusable(f"is not UTF-8: byte {error.start} is {content[error.start]:#04x}") from None
+    if "\0" in text:
+        raise Unusable(f"is no text: byte {content.index(0)} is null")
+    return text
 
 
 def create(path: Path, text: str) -> None:

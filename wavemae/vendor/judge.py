@@ -12,6 +12,7 @@ from .releases import MARKER, Release, releases
 
 _CLAIM = re.compile(r"^#.*\bvendored from wavemae (\d[\w.+!-]*\w)", re.MULTILINE)
 _CODING = re.compile(r"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")  # as PEP 263 has it
+_COMMENTS = re.compile(r"(?:[ \t]*(?:#[^\n]*)?\n)*")
 _OURS = 0.5  # of a release's lines, for a text without a header and without a function of ours
 
 
@@ -67,17 +68,17 @@ class Finding:
 
 def judge(text: str) -> Finding:
     """Say what a text is. What its header says of itself is compared, not believed."""
-    exact = _exact(text)
-    if exact:
-        return exact
+    found = exact(text)
+    if found:
+        return found
     plain = (
         text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").rstrip("\n") + "\n"
     )
-    exact = _exact(plain)
-    if exact:
-        exact.kind = Kind.LINE_ENDS
-        exact.notes = _line_ends(text)
-        return exact
+    found = exact(plain)
+    if found:
+        found.kind = Kind.LINE_ENDS
+        found.notes = _line_ends(text)
+        return found
     comments, body = _split(plain)
     claimed = _CLAIM.search(comments)
     claim = claimed.group(1) if claimed else None
@@ -88,7 +89,7 @@ def judge(text: str) -> Finding:
     return found
 
 
-def _exact(text: str) -> Finding | None:
+def exact(text: str) -> Finding | None:
     """The release that the text is, byte for byte, whether or not with its header."""
     for release in reversed(releases()):
         for whole in dict.fromkeys((release.vendored, release.text)):
@@ -105,11 +106,10 @@ def _only_comments(above: str) -> bool:
     if not above:
         return True
     ours = {line for release in releases() for line in release.header.splitlines()}
-    lines = above.splitlines()
+    lines = above.split("\n")
     coding = [found for line in lines[:2] if (found := _CODING.match(line))]
     return (
-        above.endswith("\n")
-        and all(not line.strip() or line.startswith("#") for line in lines)
+        _COMMENTS.fullmatch(above) is not None
         and not any(line in ours or line.startswith(MARKER) for line in lines)
         and all(found.group(1).lower() in ("utf-8", "utf8") for found in coding)
     )
@@ -122,7 +122,7 @@ def _versions(release: Release) -> tuple[str, ...]:
 
 def _split(text: str) -> tuple[str, str]:
     """The comments at the head of the text, to the end of a header if it has one, and the rest."""
-    comments = re.match(r"(?:[ \t]*(?:#[^\n]*)?\n)*", text)
+    comments = _COMMENTS.match(text)
     end = comments.end() if comments else 0
     marker = re.search(rf"^{MARKER}[^\n]*\n", text[:end], re.MULTILINE)
     end = marker.end() if marker else end
@@ -136,7 +136,7 @@ def _whole(text: str, claim: str | None) -> Finding | None:
         if not unchanged or (above and not above.endswith("\n")):
             continue
         versions = _versions(release)
-        if below or _split(above)[1]:
+        if below or not _COMMENTS.fullmatch(above):
             first, count = above.count("\n") + 1, release.text.count("\n")
             found = Finding(Kind.MODIFIED, release)
             found.notes = [
@@ -156,19 +156,19 @@ def _nearest(text: str, body: str, claim: str | None) -> Finding:
     texts = {release.text: release for release in releases()}  # of equal texts the newest
     shares = {release: _share(release.text, text) for release in reversed(texts.values())}
     nearest = max(shares, key=lambda release: (claim in _versions(release), shares[release]))
+    ours = claim is not None or shares[nearest] >= _OURS
     try:
         differences = {release: difference(release.text, body) for release in shares}
-        akin = any(shares_code(release.text, body) for release in shares)
-    except NotPython as error:
-        differences, akin = {}, False
-        notes = [f"not valid Python: {error}"]
-    else:
+        ours = ours or any(shares_code(release.text, body) for release in shares)
         notes = differences[nearest].lines()
+    except NotPython as error:
+        differences = {}
+        notes = [f"not valid Python: {error}"]
     for kind, fits in _SAME.items():
         for release, found in differences.items():
             if fits(found):
                 return Finding(kind, release, notes=found.lines())
-    if claim or akin or shares[nearest] >= _OURS:
+    if ours:
         return Finding(Kind.MODIFIED, nearest, notes=notes)
     return Finding(Kind.FOREIGN, None)
 

@@ -1,6 +1,6 @@
 """Make the sdist and the wheel twice, in unlike circumstances, and keep them if they are equal.
 
-    python release/build.py FOLDER [--tag vX.Y.Z]
+    python release/make.py FOLDER [--tag vX.Y.Z]
 
 Same tree and same tools (pinned in constraints.txt), same bytes: times come from the date in
 CHANGELOG.md, the wheel is made from the sdist, and what setuptools takes from the machine into the
@@ -28,8 +28,8 @@ import record
 
 UNDATED = "1980-01-01"  # the first day that a zip can hold
 # Of earlier work in a checkout; .gitignore has them too.
-LEFT_BEHIND = (".git", ".tox", ".venv", ".*_cache", ".hypothesis", ".benchmarks")
-LEFT_BEHIND += ("build", "dist", "*.egg-info", "__pycache__")
+LEFT_BEHIND = [".git", ".tox", ".venv", ".*_cache", ".hypothesis", ".benchmarks"]
+LEFT_BEHIND += ["build", "dist", "*.egg-info", "__pycache__"]
 
 
 def epoch(root: Path) -> int:
@@ -84,8 +84,14 @@ def build(root: Path, work: Path, *, umask: int, zone: str, hash_seed: str) -> d
 
 def _made(kind: str, tree: Path, work: Path, environment: dict[str, str]) -> Path:
     out = work / kind
-    command = [sys.executable, "-m", "build", f"--{kind}", "--no-isolation", "--outdir", out, tree]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "build", f"--{kind}", "--no-isolation", "--outdir"]
+    done = subprocess.run(
+        [*command, str(out), str(tree)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode:
         sys.exit(done.stdout + done.stderr)
     (file,) = out.iterdir()
