@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .cases import Case, Constant, Lattice, Mask, Operand, Palette, Spike
+    from .cases import Case, Constant, Lattice, Mask, Operand, Palette, Spike, Tree
     from .decorator import parametrize_with_properties
     from .engine import PROPERTIES, Outcome, SuiteError, conduct
     from .registry import Property
@@ -32,6 +32,7 @@ __all__ = [
     "Subject",
     "SuiteError",
     "TargetError",
+    "Tree",
     "Violation",
     "conduct",
     "load_subject",
@@ -39,7 +40,7 @@ __all__ = [
 ]
 
 _MODULES = {
-    "cases": ("Case", "Constant", "Lattice", "Mask", "Operand", "Palette", "Spike"),
+    "cases": ("Case", "Constant", "Lattice", "Mask", "Operand", "Palette", "Spike", "Tree"),
     "decorator": ("parametrize_with_properties",),
     "engine": ("PROPERTIES", "Outcome", "SuiteError", "conduct"),
     "registry": ("Property",),

@@ -126,6 +126,7 @@ def _plain_tensor(value: Any) -> bool:
         and value.device.type != "meta"
         and value.element_size() <= 8
         and value.dtype != torch.complex32  # which torch cannot compare
+        and not value.is_quantized
         and not str(value.dtype).startswith("torch.float8")
     )
 
@@ -184,6 +185,10 @@ VALUE_DTYPES = tuple(
         ("float8_e4m3fnuz", "float8"),
         ("float8_e5m2fnuz", "float8"),
     )
+) + tuple(
+    Bad(name, f"torch.quantize_per_tensor(good.detach().float(), 0.1, 0, torch.{dtype})", *rest)
+    for name in ("x_recon", "x")
+    for dtype, *rest in (("qint8", TypeError, ("qint8",)), ("quint8", TypeError, ("quint8",)))
 )
 MASK_DTYPES = tuple(
     Bad("mask", make, TypeError, (fact,))
@@ -515,7 +520,7 @@ def non_tensors(probe: Probe, effort: Effort) -> None:
 @prop(
     "C3-value-dtypes",
     fixed=True,
-    statement="Integer, bool, complex or float8 values raise TypeError.",
+    statement="Integer, bool, complex, quantized or float8 values raise TypeError.",
     rationale="uint8 spectra wrap around when they are subtracted; complex squares are no errors.",
     catches="integer wrap-around; complex values; silent promotion of float8",
     needs=STRICT,

@@ -109,26 +109,51 @@ class Palette:
 
 @dataclass(frozen=True)
 class Spike:
-    """One value everywhere but at one position (counted from the end if negative)."""
+    """One value everywhere but at one position or some (counted from the end if negative)."""
 
     rest: float
     spike: float
-    at: int = 0
+    at: int | tuple[int, ...] = 0
 
     def values(self, count: int) -> NDArray[np.float64]:
         out = np.full(count, self.rest)
         if count:
-            out[self.at % count] = self.spike
+            out[np.atleast_1d(self.at) % count] = self.spike
         return out
 
 
-Recipe = Lattice | Constant | Palette | Spike
+@dataclass(frozen=True)
+class Tree:
+    """A 1, and values whose squares are just too small for the partial sums that they meet.
+
+    Made against sums that deal the elements out to `lanes` and add each lane in levels of `step`
+    terms, in a format of this unit roundoff: on the first level every addition to the 1 loses just
+    under half a unit in the last place, and on each further one every partial sum does.
+    """
+
+    lanes: int
+    step: int
+    roundoff: float
+
+    def values(self, count: int) -> NDArray[np.float64]:
+        rows = np.arange(-(-count // self.lanes))
+        squares = np.full(rows.shape, self.roundoff * (1 - 2.0**-10))
+        for level in (1, 2, 3):
+            squares[rows >= self.step**level] /= self.step
+        squares[:1] = 1
+        out = np.zeros(count)
+        out[:: self.lanes] = np.sqrt(squares)
+        return out
+
+
+Recipe = Lattice | Constant | Palette | Spike | Tree
 Values = tuple[float, ...] | Recipe
 _RECIPES: dict[str, Callable[..., Recipe]] = {
     "Lattice": Lattice,
     "Constant": Constant,
     "Palette": Palette,
     "Spike": Spike,
+    "Tree": Tree,
 }
 
 

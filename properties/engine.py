@@ -14,7 +14,18 @@ from typing import Literal
 import hypothesis
 from hypothesis import HealthCheck, Phase, Verbosity
 
-from . import ambient, arguments, execution, gradient, manners, modes, value
+from . import (
+    ambient,
+    arguments,
+    execution,
+    gradient,
+    manners,
+    modes,
+    refusals,
+    summation,
+    tangents,
+    value,
+)
 from .cases import Case
 from .drawing import BACKEND
 from .effort import PROFILES, Effort
@@ -35,7 +46,7 @@ __all__ = [
 ]
 
 # Importing a family registers its properties, here in the order of the clauses.
-FAMILIES = (arguments, value, gradient, manners, modes, execution)
+FAMILIES = (arguments, refusals, value, summation, gradient, tangents, manners, modes, execution)
 
 State = Literal["pass", "FAIL", "xfail", "XPASS", "error", "not claimed"]
 

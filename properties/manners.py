@@ -48,7 +48,10 @@ def _move(tensor: Tensor) -> None:
     tensor.set_(new.untyped_storage(), new.storage_offset(), new.shape, new.stride())
 
 
-_ATTRIBUTES = ("version counter", "requires_grad", "strides", "shape", "offset", "dtype", "address")
+_ATTRIBUTES = (
+    *("version counter", "requires_grad", "strides", "shape", "offset", "dtype", "address"),
+    *("hooks", "retains_grad"),
+)
 
 
 def _attributes(tensor: Tensor) -> tuple[Any, ...]:
@@ -60,6 +63,8 @@ def _attributes(tensor: Tensor) -> tuple[Any, ...]:
         tensor.storage_offset(),
         tensor.dtype,
         tensor.untyped_storage().data_ptr(),
+        [*(tensor._backward_hooks or ())],
+        tensor.retains_grad,
     )
 
 
@@ -80,7 +85,8 @@ def _in_every_layout(effort: Effort) -> Iterator[Case]:
 
 @prop(
     "C14-inputs-untouched",
-    statement="Inputs keep values, versions, requires_grad, strides and .grad, through backward.",
+    statement="Inputs keep values, versions, requires_grad, strides, hooks and .grad, through "
+    "backward.",
     rationale="The same batch is scored again, logged, and given to other losses.",
     catches="in-place masking; a label overwritten; requires_grad turned off; buffers scribbled on",
     cases=cases(tier="hard", layouts=LAYOUTS, grads=((), *GRADS)),
@@ -138,6 +144,43 @@ def no_alias(probe: Probe, case: Case) -> None:
             )
     again = probe.call(case, inputs)
     probe.right_value(again, case, inputs)
+
+
+@prop(
+    "C14-gradient-memory",
+    statement="A gradient shares no memory with the inputs, the upstream gradient, or another one.",
+    rationale="Gradients are clipped, scaled and zeroed in place.",
+    catches="the upstream gradient passed on; one buffer, or views of one, for both inputs",
+    needs=("gradients",),
+    grid=lambda effort: small_grid(
+        effort,
+        shapes=((1, 1), (1, 2), (2, 3), (33, 40)),
+        patterns=("full", "bernoulli", "empty"),
+        pairs=SAME_PAIRS,
+        grads=GRADS,
+        share=4,
+    ),
+)
+def gradient_memory(probe: Probe, case: Case) -> None:
+    loss, inputs = probe.loss(case)
+    wrt = [getattr(inputs, name) for name in case.grads]
+    if probe.unconnected(loss, wrt, inputs):
+        return
+    upstream = torch.full_like(loss, case.upstream)
+    found = torch.autograd.grad(loss, wrt, upstream)
+    others = {**inputs._asdict(), "the upstream gradient": upstream}
+    others |= {f"the gradient of {n}": g for n, g in zip(case.grads, found, strict=True)}
+    for name, gradient in zip(case.grads, found, strict=True):
+        before = {n: t.detach().clone() for n, t in others.items() if t is not gradient}
+        with suppress(RuntimeError):  # an expanded gradient cannot be written to
+            gradient.fill_(17)
+        for other, copy in before.items():
+            if not same_bits(others[other], copy):
+                raise Violation(
+                    f"writing into the gradient of {name} changes {other}",
+                    got=others[other],
+                    wanted=copy,
+                )
 
 
 @prop(
@@ -577,7 +620,7 @@ def other_thread(probe: Probe, case: Case) -> None:
 
 
 @prop(
-    "C16-nothing-kept",
+    "C14-nothing-kept",
     statement="Once the result is dropped, nothing refers to the inputs of a call any more.",
     rationale="A batch that something still refers to is memory that fills up, step by step.",
     catches="inputs, results or graphs collected in a list or a cache of the module",

@@ -191,28 +191,36 @@ class Probe:
         found = torch.autograd.grad(loss, wrt, retain_graph=True, allow_unused=True)
         return any(gradient is None for gradient in found)
 
-    def right_value(
-        self, got: Tensor, case: Case, inputs: Inputs, *, roundoffs: float | None = None
-    ) -> None:
+    def right_value(self, got: Tensor, case: Case, inputs: Inputs, *, ordered: bool = True) -> None:
         """Raise unless `got` is the value of C4–C9 on these inputs.
+
+        With `ordered=False`, for code that was compiled or mapped, any order of addition is right.
 
         That its dtype is that of C5 is asked by the properties of C5 alone, so that one mistake
         does not show everywhere: the others judge a narrower result by its own format.
         """
         if not got.is_floating_point():
             raise Violation("the result is not floating point", got=got, wanted="a real number")
+        dtype = self.wanted_dtype(inputs) if self.clause == "C5" else self.coarser(got, inputs)
+        answer = oracle.exact(inputs)
         fault = oracle.value_fault(
             got.detach(),
-            oracle.exact(inputs),
+            answer,
             case.effective_reduction,
-            dtype=self.wanted_dtype(inputs) if self.clause == "C5" else self.coarser(got, inputs),
-            roundoffs=roundoffs or self.claims.roundoffs,
+            dtype=dtype,
+            roundoffs=self.roundoffs(answer, dtype, ordered=ordered),
         )
         if fault:
             wanted, bound = fault
             raise Violation("the value is wrong", got=got, wanted=wanted, bound=bound)
         if self.clause == "C5":
             self.right_dtype(got, inputs)
+
+    def roundoffs(self, answer: oracle.Exact, dtype: torch.dtype, *, ordered: bool = True) -> float:
+        """How many unit roundoffs of `dtype` a sum of so many terms may be off, as claimed."""
+        return oracle.sum_roundoffs(
+            answer.selected, dtype, most=self.claims.roundoffs, ordered=ordered
+        )
 
     def wanted_dtype(self, inputs: Inputs) -> torch.dtype:
         """The result's dtype by C5, or by the subject's claim."""

@@ -37,7 +37,9 @@ class Claims:
         data_independent: meta and fake tensors, nothing read back to the host (C17).
         strict_inputs: refuses bad input as C3 says.
         half_result: dtype of the result when both inputs are half: "float32" as C5 says, or "half".
-        roundoffs: the factor of C6, 64 in the contract; a larger one is a weaker claim.
+        roundoffs: the most of C6, which allows min(n + 8, roundoffs) unit roundoffs: 256 in the
+            contract. A smaller one is a tighter claim, to which the subject is held; a larger one
+            a weaker claim, which then holds for every n.
     """
 
     dtypes: tuple[str, ...] = DTYPES
@@ -51,7 +53,7 @@ class Claims:
     data_independent: bool = True
     strict_inputs: bool = True
     half_result: Literal["float32", "half"] = "float32"
-    roundoffs: float = 64
+    roundoffs: float = 256
 
     def __post_init__(self) -> None:
         unknown = set(self.dtypes) - set(DTYPES)
@@ -142,7 +144,8 @@ def load_subject(target: str) -> Subject:
     """The subject that a TARGET names: `pkg.losses`, `path/losses.py`, either with `:ATTR`.
 
     A module needs `masked_sse` or `masked_mse`; ATTR may be a `Subject` or anything with those
-    attributes. Whatever the import raises comes out as it is.
+    attributes, and may claim less, or more, than the contract in a mapping `WAVEMAE_CLAIMS`.
+    Whatever the import raises comes out as it is.
 
     Raises:
         TargetError: there is no such module, file or attribute, or it holds no loss.
@@ -171,8 +174,18 @@ def load_subject(target: str) -> Subject:
         target,
         losses["masked_sse"],
         losses["masked_mse"],
+        claims=_stated_claims(target, found),
         imports=_import_line(place, attribute, names),
     )
+
+
+def _stated_claims(target: str, module: Any) -> Claims:
+    """What a module says of itself in `WAVEMAE_CLAIMS`, a mapping of fields of Claims."""
+    stated = getattr(module, "WAVEMAE_CLAIMS", {})
+    try:
+        return Claims(**stated)
+    except (TypeError, ValueError) as error:
+        raise TargetError(f"WAVEMAE_CLAIMS of {target} is not understood: {error}") from None
 
 
 def _split(target: str) -> tuple[str, str, str]:

@@ -11,7 +11,14 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from wavemae.properties import PROPERTIES, Claims, Subject, conduct
+from wavemae.properties import (
+    PROPERTIES,
+    Claims,
+    Subject,
+    TargetError,
+    conduct,
+    load_subject,
+)
 
 from wavemae.models.losses import masked_mse, masked_sse
 
@@ -104,6 +111,13 @@ def test_without_the_claim_it_is_red(name: str, identifier: str) -> None:
     assert conduct(bare, identifier, "quick").state == "FAIL"
 
 
+def test_a_tighter_claim_is_held_to() -> None:
+    """Sums that pass 32 additions and more at 2¹² elements do not keep a claim of 20 roundoffs."""
+    subject = Subject("tight", masked_sse, masked_mse, claims=Claims(roundoffs=20))
+    assert conduct(subject, "C6-depth", "default").state == "FAIL"
+    assert conduct(Subject("loose", masked_sse), "C6-depth", "quick").state == "pass"
+
+
 def test_example_in_numpy_is_green(tmp_path: Path) -> None:
     """`python -m wavemae.properties docs/numpy_loss.py:SUBJECT` exits 0; gradients not claimed."""
     target, report = f"{ROOT / 'docs' / 'numpy_loss.py'}:SUBJECT", tmp_path / "report.json"
@@ -123,3 +137,15 @@ def test_claimed_reductions_are_known_ones() -> None:
     for given in (("avg",), ("mean", "none"), ()):
         with pytest.raises(ValueError, match=r"reductions must be one or more of .*batch_mean"):
             Claims(reductions=given)
+
+
+def test_a_module_states_its_claims(tmp_path: Path) -> None:
+    """WAVEMAE_CLAIMS of a module is what it is judged by; a misspelt claim is an error."""
+    module = tmp_path / "stated_claims.py"
+    text = "from wavemae.models.losses import masked_mse\nWAVEMAE_CLAIMS = {}\n"
+    module.write_text(text.format({"roundoffs": 20, "compile": False}))
+    assert load_subject(str(module)).claims == Claims(roundoffs=20, compile=False)
+    misspelt = tmp_path / "misspelt_claims.py"
+    misspelt.write_text(text.format({"roundof": 20}))
+    with pytest.raises(TargetError, match=r"WAVEMAE_CLAIMS of .*misspelt_claims\.py.*roundof"):
+        load_subject(str(misspelt))

@@ -15,6 +15,7 @@ from wavemae.properties.oracle import (
     format_of,
     gradient_fault,
     sum_of_squares,
+    sum_roundoffs,
     value_bound,
     value_fault,
 )
@@ -88,14 +89,27 @@ def test_exact_of_non_finite_values(a: float, b: float, total: str) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_value_at_the_bound(dtype: torch.dtype) -> None:
-    """63 roundoffs off is right, 66 is wrong, on both sides."""
-    answer = Exact(Fraction(1), 1, 1)
+    """min(n + 8, 256) roundoffs off is right, a few more are wrong, on both sides."""
     unit = ROUNDOFF[dtype]
-    for sign in (-1, 1):
-        assert value_fault(torch.tensor(1 + sign * 62 * unit, dtype=dtype), answer, "sum") is None
-        fault = value_fault(torch.tensor(1 + sign * 66 * unit, dtype=dtype), answer, "sum")
-        assert fault is not None
-        assert fault[0] == "1"
+    for selected, roundoffs in ((1, 9), (100, 108), (248, 256), (10**6, 256)):
+        answer = Exact(Fraction(1), selected, 1)
+        for sign in (-1, 1):
+            inside, outside = (
+                torch.tensor(1 + sign * (roundoffs + more) * unit, dtype=dtype) for more in (-1, 3)
+            )
+            assert value_fault(inside, answer, "sum") is None
+            fault = value_fault(outside, answer, "sum")
+            assert fault is not None
+            assert fault[0] == "1"
+
+
+def test_roundoffs_follow_claims_and_order() -> None:
+    """A tighter claim binds where n is large, a weaker one holds for all n; any order has n + 8."""
+    assert sum_roundoffs(1000, torch.float32, most=40) == 40
+    assert sum_roundoffs(10, torch.float32, most=40) == 18
+    assert sum_roundoffs(10, torch.float32, most=1000) == 1000
+    assert sum_roundoffs(10**6, torch.float32, ordered=False) == 10**6 + 8
+    assert sum_roundoffs(10**6, torch.bfloat16) == 64
 
 
 def test_value_bound_shrinks_with_the_divisor() -> None:

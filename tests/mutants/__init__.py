@@ -1,6 +1,17 @@
 """Wrong implementations of the masked losses, by the clause that they break."""
 
-from . import blocks, checks, execution, gradient, keeping, manners, modes, sizes, value
+from . import (
+    blocks,
+    checks,
+    execution,
+    gradient,
+    keeping,
+    manners,
+    modes,
+    situations,
+    sizes,
+    value,
+)
 from .catalogue import MUTANTS, Mutant
 
 __all__ = [
@@ -13,6 +24,7 @@ __all__ = [
     "keeping",
     "manners",
     "modes",
+    "situations",
     "sizes",
     "value",
 ]

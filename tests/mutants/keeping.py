@@ -46,7 +46,7 @@ class _KeepsMask(Kernel):
 @mutant(
     "C11",
     "mask kept past the version check: the next step's mask bends this step's gradient",
-    "C11-changed-inputs",
+    "C13-changed-inputs",
 )
 def mask_kept_without_version_check(x_recon, x, mask, reduction):
     return run(_KeepsMask, x_recon, x, mask, reduction)
@@ -75,7 +75,12 @@ class _NegatesLazily(Kernel):
         return gradient, torch._neg_view(gradient), None, None
 
 
-@mutant("C13", "the gradient of x a negated view of x_recon's: one memory", "C13-own-memory")
+@mutant(
+    "C13",
+    "the gradient of x a negated view of x_recon's: one memory",
+    "C13-own-memory",
+    "C14-gradient-memory",
+)
 def gradients_share_memory(x_recon, x, mask, reduction):
     return run(_NegatesLazily, x_recon, x, mask, reduction)
 
@@ -120,14 +125,14 @@ def scale_left_in_calling_thread(x_recon, x, mask, reduction):
 _seen: list[Any] = []
 
 
-@mutant("C16", "the last inputs kept in a list, for debugging", "C16-nothing-kept")
+@mutant("C14", "the last inputs kept in a list, for debugging", "C14-nothing-kept")
 def last_inputs_kept(x_recon, x, mask, reduction):
     if ordinary(x_recon, x, mask):
         _seen[:] = [x_recon, x, mask]
     return right(x_recon, x, mask, reduction)
 
 
-@mutant("C16", "losses with their graphs collected for a running mean", "C16-nothing-kept")
+@mutant("C14", "losses with their graphs collected for a running mean", "C14-nothing-kept")
 def losses_collected(x_recon, x, mask, reduction):
     loss = right(x_recon, x, mask, reduction)
     if ordinary(x_recon, x, mask):

@@ -46,20 +46,6 @@ def sum_in_matmul_precision(x_recon, x, mask, reduction):
     return scaled(rows.sum(), mask, reduction)
 
 
-class _RoundsUnderAutocast(Kernel):
-    @staticmethod
-    def backward(ctx, upstream):
-        found = Kernel.backward(ctx, upstream)
-        if not torch.is_autocast_enabled("cpu"):
-            return found
-        return tuple(g if g is None else g.half().to(g.dtype) for g in found)
-
-
-@mutant("C16", "backward rounds to half where autocast is on", "C16-autocast")
-def backward_under_autocast_in_half(x_recon, x, mask, reduction):
-    return run(_RoundsUnderAutocast, x_recon, x, mask, reduction)
-
-
 class _FindsByAddress(Kernel):
     @staticmethod
     def forward(ctx, x_recon, x, mask, reduction):
@@ -124,6 +110,6 @@ class _KeepsInputs(Kernel):
         return gradient.to(x_recon.dtype), -gradient.to(x.dtype), None, None
 
 
-@mutant("C11", "inputs kept on ctx: a change before backward goes unnoticed", "C11-changed-inputs")
+@mutant("C13", "inputs kept on ctx: a change before backward goes unnoticed", "C13-changed-inputs")
 def inputs_kept_without_version_check(x_recon, x, mask, reduction):
     return run(_KeepsInputs, x_recon, x, mask, reduction)

@@ -100,6 +100,17 @@ def difference_filled_with_masked_fill(x_recon, x, mask, reduction):
 
 
 @variant
+def cleared_by_assignment(x_recon, x, mask, reduction):
+    """d[~mask] = 0, which torch turns into a fill: nothing is read back."""
+    if torch._C._are_functorch_transforms_active() or torch.compiler.is_compiling():
+        return difference_filled_with_masked_fill(x_recon, x, mask, reduction)
+    wide_recon, wide_x = _widened(x_recon, x)
+    difference = wide_recon - wide_x
+    difference[~mask] = 0.0
+    return _divided(difference.square().sum(), mask, reduction)
+
+
+@variant
 def filled_before_and_cleared_after(x_recon, x, mask, reduction):
     """Selected twice, before the subtraction and after the squaring."""
     difference = _masked_difference(x_recon, x, mask)
@@ -250,8 +261,10 @@ class _ByHand(torch.autograd.Function):
 
 @variant
 def function_by_hand(x_recon, x, mask, reduction):
-    """A torch.autograd.Function of its own; the formula while compiling."""
-    if torch.compiler.is_compiling():  # Dynamo takes no Function with a forward-mode rule
+    """A torch.autograd.Function of its own; the formula in compiled code and nested transforms."""
+    nested = (torch._C._functorch.maybe_current_level() or 0) > 1
+    # Dynamo takes no Function with a forward-mode rule; pushed twice, torch gives 0 for one.
+    if torch.compiler.is_compiling() or nested:
         total = _masked_difference(x_recon, x, mask).square().sum()
     else:
         total = _ByHand.apply(x_recon, x, mask)
@@ -282,6 +295,28 @@ def function_with_own_vmap_rule(x_recon, x, mask, reduction):
         total = _masked_difference(x_recon, x, mask).square().sum()
     else:
         total = _WithVmapRule.apply(x_recon, x, mask)
+    return _divided(total, mask, reduction)
+
+
+class _RoundsUnderAutocast(_ByHand):
+    """Rounds its gradients to half where backward itself runs under autocast."""
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        found = _ByHand.backward(ctx, upstream)
+        if not torch.is_autocast_enabled("cpu"):
+            return found
+        return tuple(g if g is None else g.half().to(g.dtype) for g in found)
+
+
+@variant
+def backward_in_half_under_autocast(x_recon, x, mask, reduction):
+    """What a backward under autocast does, which torch advises against, is left open."""
+    nested = (torch._C._functorch.maybe_current_level() or 0) > 1
+    if torch.compiler.is_compiling() or nested:
+        total = _masked_difference(x_recon, x, mask).square().sum()
+    else:
+        total = _RoundsUnderAutocast.apply(x_recon, x, mask)
     return _divided(total, mask, reduction)
 
 
@@ -507,7 +542,7 @@ class _SavesDifference(_ByHand):
         x_recon, x, mask, kept = ctx.saved_tensors
         if torch.is_grad_enabled():
             kept = _masked_difference(x_recon, x, mask)
-        gradient = kept * (2.0 * upstream)
+        gradient = torch.where(mask, kept * (2.0 * upstream), 0.0)
         return gradient.to(x_recon.dtype), (-gradient).to(x.dtype), None
 
 
