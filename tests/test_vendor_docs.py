@@ -143,3 +143,19 @@ def test_command_is_one_by_three_names(tmp_path: Path) -> None:
         assert done.returncode == 0
         assert len(done.stdout.splitlines()) < 24
         assert shell(f"{command} vendor", tmp_path).returncode == 2
+
+
+def test_reader_that_leaves_is_no_error(project: Path) -> None:
+    """As `head` does: no traceback, and no exit code that says all is well."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "wavemae", "vendor", "check", "mypkg/losses.py"],
+        cwd=project,
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        timeout=60,
+        check=False,
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, b"")
