@@ -96,12 +96,10 @@ def keep(path: Path, text: str) -> Path:
     """Write the text to `path.orig`, or `.orig.1` and so on where that is taken; return which."""
     number = 0
     while True:
-        name = f"{path.name}.orig" + (f".{number}" if number else "")
-        aside = path.with_name(name)
-        if not os.path.lexists(aside):
-            with contextlib.suppress(Changed):  # another process took the name
-                create(aside, text)
-                return aside
+        aside = path.with_name(f"{path.name}.orig" + (f".{number}" if number else ""))
+        with contextlib.suppress(Changed):  # the name is taken
+            create(aside, text)
+            return aside
         number += 1
 
 
