@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from . import properties as properties
     from .models import Reduction, masked_mse, masked_sse
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = ["Reduction", "__version__", "masked_mse", "masked_sse"]
 
