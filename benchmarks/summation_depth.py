@@ -36,7 +36,7 @@ BYTES = {"AVX512": 64, "AVX2": 32, "DEFAULT": 32}
 def in_lane(elements: int) -> int:
     """The most additions that a term passes in a lane of so many elements, in four levels."""
     p = max(4, math.ceil(math.log2(elements)) // 4) if elements > 1 else 4
-    return 3 * (2**p - 1) + (elements >> 3 * p)
+    return 3 * ((1 << p) - 1) + (elements >> 3 * p)
 
 
 def in_all(width: int, elements: int) -> tuple[int, int]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from typing import Any
 
@@ -83,10 +83,9 @@ def _good(probe: Probe, number: int) -> tuple[Case, Inputs]:
     return case, inputs
 
 
-@contextmanager
-def _elsewhere() -> Iterator[None]:
-    """Nothing; the call is made in another thread."""
-    yield
+def _in_thread(call: Call) -> Any:
+    with ThreadPoolExecutor(1) as other:
+        return other.submit(call).result()
 
 
 _MODES: dict[str, Context] = {
@@ -103,7 +102,6 @@ _MODES: dict[str, Context] = {
         torch.use_deterministic_algorithms,
         True,
     ),
-    "in another thread": _elsewhere,
 }
 
 
@@ -121,11 +119,8 @@ def modes(probe: Probe) -> None:
         given, keyword = _spoilt(bad, case, inputs)
         call = partial(probe.function(case.function), *given, **keyword)
         with context():
-            if context is _elsewhere:
-                with ThreadPoolExecutor(1) as other:
-                    _must_refuse(bad, where, lambda c=call: other.submit(c).result(), probe, case)  # type: ignore[misc]
-            else:
-                _must_refuse(bad, where, call, probe, case)
+            _must_refuse(bad, where, call, probe, case)
+        _must_refuse(bad, "in another thread", partial(_in_thread, call), probe, case)
 
 
 @prop(

@@ -44,14 +44,12 @@ def _against_trees(effort: Effort) -> Iterator[Case]:
             if size > 2**16 and (lanes == 1 or step != 16):
                 continue
             roundoff = float(format_of(getattr(torch, dtype)).roundoff)
-            operands = [
-                Operand(dtype, Tree(lanes, step, roundoff)),
-                Operand(dtype, Constant(0.0)),
-            ]
+            x_recon = Operand(dtype, Tree(lanes, step, roundoff))
+            x = Operand(dtype, Constant(0.0))
             if number % 2:
-                operands.reverse()
+                x_recon, x = x, x_recon
             shape = ((1, size), (size, 1), (size // 64, 64))[number % 3]
-            yield Case("masked_sse", "sum", shape, *operands, Mask("full"), salt=number)
+            yield Case("masked_sse", "sum", shape, x_recon, x, Mask("full"), salt=number)
 
 
 def _sizes(effort: Effort) -> list[int]:
