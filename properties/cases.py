@@ -118,7 +118,7 @@ class Spike:
     def values(self, count: int) -> NDArray[np.float64]:
         out = np.full(count, self.rest)
         if count:
-            out[np.atleast_1d(self.at) % count] = self.spike
+            out[np.asarray(self.at, dtype=np.int64) % count] = self.spike
         return out
 
 
