@@ -43,10 +43,11 @@ from torch.nn import Parameter
 from wavemae.models import losses as definition
 from wavemae.models.losses import Reduction
 
-from . import cpu
-from .autograd import Kernels, MaskedLoss, observed
+from . import cpu, native
+from .autograd import Kernels, MaskedLoss
+from .internals import observed
 
-__all__ = ["masked_mse", "masked_sse"]
+__all__ = ["masked_mse", "masked_sse", "native"]
 
 _REDUCTIONS = get_args(Reduction)
 _VALUE_DTYPES = frozenset((torch.float16, torch.bfloat16, torch.float32, torch.float64))
@@ -71,7 +72,7 @@ def masked_mse(
 def _kernels(device_type: str) -> Kernels | None:
     """What evaluates on devices of this type; cuda needs triton, which is imported when needed."""
     if device_type == "cpu":
-        return cpu
+        return native if native.is_available() else cpu
     if device_type == "cuda" and importlib.util.find_spec("triton"):
         from . import cuda
 
