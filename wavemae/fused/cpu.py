@@ -125,7 +125,8 @@ def _stream(
         if a.dtype == b.dtype == squares.dtype:
             mse_loss(a, b, _NO_REDUCTION, out=squares)
         else:
-            squares.copy_(a).sub_(selected.copy_(b)).square_()
+            # As it is, `copy_` loses the lazy negation of a half.
+            squares.copy_(a.resolve_neg()).sub_(selected.copy_(b.resolve_neg())).square_()
         bits.mul_(selected_bits.copy_(m))
         torch.sum(rows, 1, out=sums)
         if counting:
@@ -163,7 +164,7 @@ def _converted_gradients(
     outputs = [t for t in found if t is not None]
     for a, b, m, *pieces in _pieces(block, x_recon, x, mask, *outputs):
         gradient = scratch[: a.numel()].view(a.shape)
-        gradient.copy_(a).sub_(b).mul_(scale).mul_(2)
+        gradient.copy_(a.resolve_neg()).sub_(b).mul_(2).mul_(scale)
         gradient.view(_BITS[scale.dtype]).mul_(m)
         if wanted[0]:
             pieces[0].copy_(gradient)
