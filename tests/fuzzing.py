@@ -1,6 +1,8 @@
 """Random calls of wavemae.fused, each with an exact answer: ``python -m tests.fuzzing --calls N``.
 
-Values are whole numbers from −8 to 8, so every sum is exact in every dtype, and equality is exact.
+Halves are whole numbers from −8 to 8, and others multiples of 1/64 up to there, so that all sums up
+to a block's are exact, and the native part must be right to the bit; torch operators, where it is
+not built, to 4 units in the last place. Gradients have one rounding, and ties among them.
 Shapes, strides, offsets, dtypes, which gradients are wanted, threads, and the bytes of True in the
 mask's memory are drawn. Between the elements of a tensor lies NaN, and True in a mask; outside the
 mask lies NaN, infinity or a huge number. Memory ends, or begins, at a page that cannot be read, so
@@ -24,8 +26,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from wavemae import fused
+from wavemae.fused import native
 
-DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+HALVES = (torch.float16, torch.bfloat16)
+DTYPES = (*HALVES, torch.float32, torch.float64)
 ROOM = 2**22  # bytes for each argument, at least two pages of any size in use
 TRAPS = (float("nan"), float("inf"), float("-inf"), 3e38)  # what stands outside the mask
 CALLS_ON_ONE = 32  # set of inputs, or parts of it
@@ -94,7 +98,7 @@ def shapes(draw: random.Random) -> tuple[int, int]:
         long = draw.choice((63, 64, 65, 1023, 1024, 1025, 2048, 4096)) + draw.randrange(-1, 2)
         short = draw.randrange(1, 4)
         return (short, long) if draw.random() < 0.5 else (long, short)
-    return draw.randrange(100, 400), draw.randrange(100, 160)
+    return draw.randrange(100, 900), draw.randrange(100, 300)
 
 
 @dataclass(frozen=True)
@@ -141,7 +145,7 @@ class Fuzzer:
     def laid_out(self, number: int, values: Tensor, gap: Any) -> Tensor:
         """The values in guarded memory, in a layout that is drawn, with `gap` in between.
 
-        Where positions share memory, it holds whole numbers only.
+        Where positions share memory, it holds whole numbers and no gap.
         """
         rows, columns = values.shape
         while True:
@@ -174,10 +178,12 @@ class Fuzzer:
         chosen = memory.numpy() != 0
         inputs = []
         for number in range(2):
-            whole = self.numbers.integers(-8, 9, shape).astype(np.float64)
+            dtype = self.draw.choice(DTYPES)
+            steps = 1 if dtype in HALVES else 64
+            numbers = self.numbers.integers(-8 * steps, 8 * steps + 1, shape) / steps
             if self.draw.random() < 0.7:
-                whole[~chosen] = self.draw.choice(TRAPS)
-            values = torch.from_numpy(whole).to(self.draw.choice(DTYPES))
+                numbers[~chosen] = self.draw.choice(TRAPS)
+            values = torch.from_numpy(numbers).to(dtype)
             laid_out = self.laid_out(number, values, float("nan"))
             inputs.append(torch._neg_view(laid_out) if self.draw.random() < 0.1 else laid_out)
         exact = [np.where(chosen, t.double().resolve_neg().numpy(), 0.0) for t in inputs]
@@ -202,7 +208,8 @@ class Fuzzer:
         divisor = {"sum": 1, "mean": count, "batch_mean": batch}[reduction] or 1
         assert loss.dtype == torch.from_numpy(np.empty(0, dtype)).dtype, about
         value = dtype(total / divisor)
-        assert loss.item() == value, f"{about}: {loss.item()!r} instead of {value!r}"
+        allowed = 0 if native.is_available() else 4 * float(np.finfo(dtype).eps * value)
+        assert abs(loss.item() - value) <= allowed, f"{about}: {loss.item()!r} is not {value!r}"
         if not any(wanted):
             return
         upstream = self.draw.choice((1.0, -1.0, 0.5, 4.0))
