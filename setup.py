@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import sysconfig
+import textwrap
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -21,7 +22,8 @@ OPTIONS = {
     "msvc": ["/O2", "/std:c11", "/fp:precise"],
     "unix": [
         "-O3",
-        "-std=c11",
+        "-g0",
+        "-std=gnu11",
         "-ffp-contract=off",  # the same bits whether a processor fuses products and sums or not
         "-fno-trapping-math",  # nobody reads the flags of exceptions; values do not change
         "-fvisibility=hidden",
@@ -36,13 +38,15 @@ class BuildNative(build_ext):
     def build_extension(self, ext: Extension) -> None:
         """Compile; whatever fails is no failure of the installation."""
         ext.extra_compile_args += OPTIONS.get(self.compiler.compiler_type, OPTIONS["unix"])
+        if os.name == "posix":
+            ext.libraries.append("m")  # for fenv.h
         # For those who look for bugs with it, such as `tox run -e sanitize`.
         ext.extra_compile_args += os.environ.get("WAVEMAE_CFLAGS", "").split()
         ext.extra_link_args += os.environ.get("WAVEMAE_CFLAGS", "").split()
         try:
             super().build_extension(ext)
         except Exception as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            reason = textwrap.shorten(f"{type(error).__name__}: {error}", 100, placeholder=" ...")
             print(
                 f"wavemae: built without its native part ({reason}); wavemae.fused will use "
                 "torch operators",

@@ -132,31 +132,29 @@ def gradients(
         torch.get_num_threads(),
         x_recon.shape,
         *inputs,
-        *_view(for_recon),
-        *_view(for_x),
+        *(_NO_VIEW if for_recon is None else _view(for_recon)),
+        *(_NO_VIEW if for_x is None else _view(for_x)),
         upstream.item(),
         divisor,
     )
     return for_recon, for_x
 
 
-def _view(tensor: Tensor | None) -> tuple[int, int, tuple[int, ...]]:
-    """Where a tensor lies, of what kind it is, and its strides; address 0 if there is none."""
-    if tensor is None:
-        return 0, 0, (0, 0)
+def _view(tensor: Tensor) -> tuple[int, int, tuple[int, ...]]:
+    """Where a tensor lies, of what kind it is, and its strides."""
     kind = _KINDS[tensor.dtype]
     return tensor.data_ptr(), kind + _NEGATED if tensor.is_neg() else kind, tensor.stride()
 
 
-def _views(*tensors: Tensor) -> tuple[Any, ...] | None:
+_NO_VIEW = 0, 0, (0, 0)  # of a gradient that is not wanted
+
+
+def _views(x_recon: Tensor, x: Tensor, mask: Tensor) -> tuple[Any, ...] | None:
     """The views of all in a row, or None if one has elements but no memory to read them from.
 
     Such are torch's tensors of lazy zeros, and what FSDP has handed back for the time being.
     """
-    views: tuple[Any, ...] = ()
-    for tensor in tensors:
-        view = _view(tensor)
-        if not view[0] and tensor.numel():
-            return None
-        views += view
+    views = (*_view(x_recon), *_view(x), mask.data_ptr(), _KINDS[torch.bool], mask.stride())
+    if not (views[0] and views[3] and views[6]) and mask.numel():
+        return None
     return views

@@ -87,9 +87,14 @@ typedef struct {
 #define WRITE_HALVES write_halves_avx2
 #include "real.h"
 
+/* Asked of the processor, and whether the system keeps its wide registers. */
 static int has_avx2(void) {
-    unsigned a, b, c, d;
-    return __builtin_cpu_supports("avx2") && __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+    const unsigned needed = bit_OSXSAVE | bit_AVX | bit_F16C;
+    unsigned a, b, c, d, kept, high;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || (c & needed) != needed) return 0;
+    __asm__("xgetbv" : "=a"(kept), "=d"(high) : "c"(0));
+    if ((kept & 6) != 6) return 0;
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & bit_AVX2);
 }
 #endif
 

@@ -6,9 +6,14 @@
 
 #include <string.h>
 
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
+
 #define ALONE 32768  /* elements for which waking another thread does not pay */
 #define HELD 8192    /* elements for which handing over the interpreter's lock does not pay */
 #define FEW_PARTS 64 /* whose sums find room on the stack */
+#define MAPPED ((uintptr_t)1 << 25) /* bytes from which on glibc always maps memory afresh */
 
 static const variant *chosen;
 
@@ -17,7 +22,7 @@ static int take_view(PyObject *const *args, view *v) {
     int64_t strides[2];
     long kind = PyLong_AsLong(args[1]);
     if (kind == -1 && PyErr_Occurred()) return 0;
-    if (kind < 0 || (kind & 7) > BOOL || !PyTuple_Check(args[2]) || PyTuple_Size(args[2]) != 2) {
+    if (kind < 0 || (kind & 7) > TRUTH || !PyTuple_Check(args[2]) || PyTuple_Size(args[2]) != 2) {
         PyErr_SetString(PyExc_ValueError, "expected a pointer, a kind, and two strides");
         return 0;
     }
@@ -98,6 +103,21 @@ static PyObject *reduced(PyObject *module, PyObject *const *args, Py_ssize_t giv
     return PyLong_FromLongLong(divisor);
 }
 
+/* A gradient is written once, on memory that the system may not have handed out yet: for large ones
+that costs more than all else, unless it comes in huge pages. glibc maps what is this large afresh
+and unmaps it when it is freed, so the advice ends with the tensor. */
+static void advise(const view *v, int64_t elements) {
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+    const uintptr_t huge = (uintptr_t)1 << 21, first = (uintptr_t)v->data;
+    const uintptr_t last = first + (uintptr_t)(elements * bytes_of(v->kind));
+    if (v->data == NULL || last - first < MAPPED) return;
+    (void)madvise((void *)((first + huge - 1) & ~(huge - 1)),
+                  (last & ~(huge - 1)) - ((first + huge - 1) & ~(huge - 1)), MADV_HUGEPAGE);
+#else
+    (void)v, (void)elements;
+#endif
+}
+
 PyDoc_STRVAR(gradients_doc,
              "gradients(threads, shape, *x_recon, *x, *mask, *for_x_recon, *for_x, upstream, "
              "divisor)\n--\n\n"
@@ -124,6 +144,8 @@ static PyObject *gradients(PyObject *module, PyObject *const *args, Py_ssize_t g
         p.views[FOR_X].data = NULL;
     }
     if (p.views[FOR_RECON].data != NULL) {
+        advise(&p.views[FOR_RECON], p.rows * p.columns);
+        advise(&p.views[FOR_X], p.rows * p.columns);
         arrange(&p);
         run(&p, chosen->gradients[is_wide(&p)], threads);
     }

@@ -9,7 +9,7 @@
 #define LANES 64   /* sums side by side: in a block each of them takes BLOCK / LANES terms */
 #define TILE 32    /* TILE × TILE is a BLOCK, for arguments that are laid out in different orders */
 
-enum kind { FLOAT16, BFLOAT16, FLOAT32, FLOAT64, BOOL };
+enum kind { FLOAT16, BFLOAT16, FLOAT32, FLOAT64, TRUTH };
 
 /* An argument or a gradient: where it is, and how many bytes its elements are apart. */
 typedef struct {
