@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,36 +17,40 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from wavemae import fused
-from wavemae.fused import cpu
+from wavemae.fused import cpu, internals, native
+from wavemae.fused.autograd import Kernels
 from wavemae.models import losses
 
 from .worked_example import GRAD_OF_SUM, MASK, X_RECON, X
 
 
 class Recorder:
-    """The CPU kernels, noting each time that one of them is called."""
+    """Kernels for the CPU, noting each time that one of them is called."""
 
-    def __init__(self) -> None:
+    def __init__(self, kernels: Kernels) -> None:
+        self.kernels = kernels
         self.called: list[str] = []
 
     def reduced(self, *arguments: Any) -> Any:
         """As the kernel of that name."""
         self.called.append("reduced")
-        return cpu.reduced(*arguments)
+        return self.kernels.reduced(*arguments)
 
     def gradients(self, *arguments: Any) -> Any:
         """As the kernel of that name."""
         self.called.append("gradients")
-        return cpu.gradients(*arguments)
+        return self.kernels.gradients(*arguments)
 
 
 Sum = Callable[..., Tensor]
 
 
-@pytest.fixture
-def recorder() -> Recorder:
-    """Kernels that remember."""
-    return Recorder()
+@pytest.fixture(params=["native", "operators"])
+def recorder(request: pytest.FixtureRequest) -> Recorder:
+    """Kernels that remember: the native ones, and those that take their place."""
+    if request.param == "native" and not native.is_available():
+        pytest.skip(native.status())
+    return Recorder(native if request.param == "native" else cpu)
 
 
 @pytest.fixture
@@ -69,8 +75,8 @@ def expanded(tensor: Tensor) -> Tensor:
 
 
 def test_devices() -> None:
-    """The CPU has kernels, meta and others have none."""
-    assert fused._kernels("cpu") is cpu
+    """The CPU has kernels, native ones where they are built; meta and others have none."""
+    assert fused._kernels("cpu") is (native if native.is_available() else cpu)
     assert fused._kernels("meta") is None
     assert fused._kernels("mps") is None
 
@@ -166,8 +172,8 @@ def test_fake_mode_is_the_definition(sum_of: Sum, recorder: Recorder) -> None:
     assert recorder.called == []
 
 
-def test_other_modes_watch_the_kernels(sum_of: Sum, recorder: Recorder) -> None:
-    """A mode that only looks on sees the kernels' operators."""
+def test_other_modes_watch_the_definition(sum_of: Sum, recorder: Recorder) -> None:
+    """A mode sees operators, and not a kernel that is none; in backward too."""
 
     class Counter(TorchDispatchMode):
         """Counts operators."""
@@ -180,8 +186,33 @@ def test_other_modes_watch_the_kernels(sum_of: Sum, recorder: Recorder) -> None:
 
     with Counter() as counter:
         assert sum_of(X_RECON, X, MASK).item() == 13.5
-    assert recorder.called == ["reduced"]
+    assert recorder.called == []
     assert counter.seen
+    x_recon = leaf(X_RECON)
+    loss = sum_of(x_recon, X, MASK)
+    assert recorder.called == ["reduced"]
+    with counter:
+        (gradient,) = torch.autograd.grad(loss, x_recon)
+    assert recorder.called == ["reduced"]
+    assert torch.equal(gradient, GRAD_OF_SUM)
+
+
+def test_without_a_name_of_torch_all_is_the_definition(
+    sum_of: Sum, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Should a version of torch lack a name that is not public, nothing breaks."""
+    monkeypatch.setitem(internals.REASONS, "_C._gone", "for this test")
+    monkeypatch.setattr(internals, "MISSING", internals._missing())
+    assert internals.MISSING == "_C._gone"
+    assert sum_of(X_RECON, X, MASK).item() == 13.5
+    assert recorder.called == []
+
+
+def test_names_with_an_underscore_live_in_one_file() -> None:
+    """No other file of fused reaches into torch, but for Triton's, which is triton's own."""
+    files = Path(fused.__file__).parent.glob("*.py")
+    reaching = [f.name for f in files if re.search(r"\b(torch|forward_ad)\._", f.read_text())]
+    assert reaching == ["internals.py"]
 
 
 @pytest.mark.parametrize(

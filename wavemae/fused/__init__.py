@@ -2,8 +2,8 @@
 
     from wavemae.fused import masked_mse, masked_sse
 
-Forward streams the inputs once and allocates no full-size temporary: on the CPU at most 2 MiB (for
-2²⁹ elements or more, a byte more for every 2¹² of them). It saves the inputs and nothing else, so
+Forward streams the inputs once and allocates no full-size temporary; without the native part, at
+most 2 MiB (for 2²⁹ elements or more, a byte more for every 2¹² of them). It saves the inputs and nothing else, so
 changing one in place between forward and backward raises torch's own error. Backward takes the
 difference anew and writes each gradient once. No state is kept between calls.
 
@@ -12,7 +12,9 @@ Which path takes what:
 ====================================================  ==============================================
 call                                                  evaluated by
 ====================================================  ==============================================
-CPU tensors, any strides, any dtypes of C2            :mod:`wavemae.fused.cpu`
+CPU tensors, any strides, any dtypes of C2            :mod:`wavemae.fused.native`, in compiled C
+the same where the native part is not built or        :mod:`wavemae.fused.cpu`, in torch operators
+is switched off
 CUDA tensors, any strides, where triton is installed  :mod:`wavemae.fused.cuda`
 backward with ``create_graph=True``, of many          plain operators with full-size temporaries,
 gradients at once (``is_grads_batched``), or under    themselves differentiable
@@ -43,10 +45,14 @@ from torch.nn import Parameter
 from wavemae.models import losses as definition
 from wavemae.models.losses import Reduction
 
-from . import cpu
-from .autograd import Kernels, MaskedLoss, observed
+from . import cpu, native
+from .autograd import Kernels, MaskedLoss
+from .internals import observed
 
-__all__ = ["masked_mse", "masked_sse"]
+__all__ = ["masked_mse", "masked_sse", "native"]
+
+# What the property suite holds these two functions to, beyond the contract (C6).
+WAVEMAE_CLAIMS = {"roundoffs": native.ROUNDOFFS} if native.is_available() else {}
 
 _REDUCTIONS = get_args(Reduction)
 _VALUE_DTYPES = frozenset((torch.float16, torch.bfloat16, torch.float32, torch.float64))
@@ -71,7 +77,7 @@ def masked_mse(
 def _kernels(device_type: str) -> Kernels | None:
     """What evaluates on devices of this type; cuda needs triton, which is imported when needed."""
     if device_type == "cpu":
-        return cpu
+        return native if native.is_available() else cpu
     if device_type == "cuda" and importlib.util.find_spec("triton"):
         from . import cuda
 

@@ -6,16 +6,14 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from wavemae.models.losses import Reduction
 
-_Modes = torch._C._TorchDispatchModeKey
-_TRACERS = (_Modes.FAKE, _Modes.PROXY, _Modes.FUNCTIONAL)
+from .internals import is_one, observed
 
 
 class Kernels(Protocol):
-    """What an evaluator offers: the modules `cpu` and `cuda` are two."""
+    """What an evaluator offers: the modules `native`, `cpu` and `cuda` are three."""
 
     def reduced(
         self, x_recon: Tensor, x: Tensor, mask: Tensor, reduction: Reduction
@@ -23,29 +21,18 @@ class Kernels(Protocol):
         """The loss, and by what the sum was divided."""
 
     def gradients(
-        self, x_recon: Tensor, x: Tensor, mask: Tensor, scale: Tensor, wanted: tuple[bool, bool]
+        self,
+        x_recon: Tensor,
+        x: Tensor,
+        mask: Tensor,
+        upstream: Tensor,
+        divisor: Tensor | int,
+        wanted: tuple[bool, bool],
     ) -> tuple[Tensor | None, Tensor | None]:
-        """2 (x_recon - x) · mask · scale, and its negation for x, each in its dtype, if wanted."""
+        """2 (x_recon - x) · mask · upstream / divisor, and its negation for x, where wanted.
 
-
-def observed() -> bool:
-    """Whether more than autograd watches: a compiler, a transform, forward mode or a tracer."""
-    return (
-        torch.compiler.is_compiling()
-        or forward_ad._current_level >= 0
-        or torch._C._are_functorch_transforms_active()
-        or torch._C._get_tracing_state() is not None
-        or (
-            torch._C._len_torch_dispatch_stack() > 0
-            and any(torch._C._get_dispatch_mode(mode) is not None for mode in _TRACERS)
-        )
-    )
-
-
-def _plain(upstream: Tensor) -> bool:
-    """Whether a gradient is one ordinary tensor; `is_grads_batched` brings many in one."""
-    batched: bool = torch._C._functorch.is_legacy_batchedtensor(upstream)
-    return type(upstream) is Tensor and not batched
+        Each is in its input's dtype.
+        """
 
 
 class MaskedLoss(torch.autograd.Function):
@@ -66,11 +53,11 @@ class MaskedLoss(torch.autograd.Function):
         """The gradients of C11: of x_recon and x, in the order of forward's arguments."""
         x_recon, x, mask = ctx.saved_tensors
         _, for_recon, for_x, _, _ = ctx.needs_input_grad
-        scale = upstream / ctx.divisor
-        if torch.is_grad_enabled() or observed() or not _plain(upstream):
-            found = _differentiable_gradients(x_recon, x, mask, scale, (for_recon, for_x))
+        wanted = for_recon, for_x
+        if torch.is_grad_enabled() or observed() or not is_one(upstream):
+            found = _differentiable_gradients(x_recon, x, mask, upstream / ctx.divisor, wanted)
         else:
-            found = ctx.kernels.gradients(x_recon, x, mask, scale, (for_recon, for_x))
+            found = ctx.kernels.gradients(x_recon, x, mask, upstream, ctx.divisor, wanted)
         return None, found[0], found[1], None, None
 
 

@@ -15,15 +15,13 @@ float32 keeps C6 whatever the data.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from wavemae.models.losses import Reduction
 
-# What torch.nn.functional.mse_loss and its backward call; there they have no `out=`.
-_mse_loss: Any = torch._C._nn.mse_loss
+from .internals import mse_loss
+
 _mse_loss_backward = torch.ops.aten.mse_loss_backward.grad_input
 _NO_REDUCTION, _SUM = 0, 2  # as torch numbers the reductions of its losses
 
@@ -48,9 +46,15 @@ def reduced(
 
 
 def gradients(
-    x_recon: Tensor, x: Tensor, mask: Tensor, scale: Tensor, wanted: tuple[bool, bool]
+    x_recon: Tensor,
+    x: Tensor,
+    mask: Tensor,
+    upstream: Tensor,
+    divisor: Tensor | int,
+    wanted: tuple[bool, bool],
 ) -> tuple[Tensor | None, Tensor | None]:
-    """2 (x_recon - x) · mask · scale, and its negation for x, each in its dtype and if wanted."""
+    """2 (x_recon - x) · mask · upstream / divisor, and its negation for x, where wanted."""
+    scale = upstream / divisor
     if x_recon.dtype != scale.dtype or x.dtype != scale.dtype:
         return _converted_gradients(x_recon, x, mask, scale, wanted)
     if not wanted[0]:
@@ -75,7 +79,7 @@ def _sums_at_once(
     x_recon: Tensor, x: Tensor, mask: Tensor, counting: bool
 ) -> tuple[Tensor, Tensor | None]:
     """S and if asked for the number of True, 0-d, where all squares fit into the scratch."""
-    squares = _mse_loss(x_recon, x, _NO_REDUCTION)
+    squares = mse_loss(x_recon, x, _NO_REDUCTION)
     bits = squares.view(_BITS[squares.dtype])
     bits.mul_(mask)
     if x_recon.numel() <= _ROW:
@@ -119,9 +123,10 @@ def _stream(
             squares, selected = (s[: shape.numel()].view(shape) for s in scratch.unbind())
             bits, selected_bits = squares.view(counts.dtype), selected.view(counts.dtype)
         if a.dtype == b.dtype == squares.dtype:
-            _mse_loss(a, b, _NO_REDUCTION, out=squares)
+            mse_loss(a, b, _NO_REDUCTION, out=squares)
         else:
-            squares.copy_(a).sub_(selected.copy_(b)).square_()
+            # As it is, `copy_` loses the lazy negation of a half.
+            squares.copy_(a.resolve_neg()).sub_(selected.copy_(b.resolve_neg())).square_()
         bits.mul_(selected_bits.copy_(m))
         torch.sum(rows, 1, out=sums)
         if counting:
@@ -159,7 +164,7 @@ def _converted_gradients(
     outputs = [t for t in found if t is not None]
     for a, b, m, *pieces in _pieces(block, x_recon, x, mask, *outputs):
         gradient = scratch[: a.numel()].view(a.shape)
-        gradient.copy_(a).sub_(b).mul_(scale).mul_(2)
+        gradient.copy_(a.resolve_neg()).sub_(b).mul_(2).mul_(scale)
         gradient.view(_BITS[scale.dtype]).mul_(m)
         if wanted[0]:
             pieces[0].copy_(gradient)

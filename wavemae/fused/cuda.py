@@ -243,9 +243,15 @@ def reduced(
 
 
 def gradients(
-    x_recon: Tensor, x: Tensor, mask: Tensor, scale: Tensor, wanted: tuple[bool, bool]
+    x_recon: Tensor,
+    x: Tensor,
+    mask: Tensor,
+    upstream: Tensor,
+    divisor: Tensor | int,
+    wanted: tuple[bool, bool],
 ) -> tuple[Tensor | None, Tensor | None]:
-    """2 (x_recon - x) · mask · scale, and its negation for x, each in its dtype and if wanted."""
+    """2 (x_recon - x) · mask · upstream / divisor, and its negation for x, where wanted."""
+    scale = upstream / divisor
     found = [torch.empty_like(t) if w else None for t, w in zip((x_recon, x), wanted, strict=True)]
     if x.numel() == 0:  # a grid cannot be empty
         return found[0], found[1]
