@@ -1,4 +1,4 @@
-"""Builds the native part of wavemae.fused where there is a C compiler; all else is in pyproject.toml.
+"""Builds the native part of wavemae.fused where there is a C compiler; the rest: pyproject.toml.
 
 Without one the package is whole all the same: wavemae.fused then uses torch operators.
 """

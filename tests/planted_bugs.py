@@ -144,7 +144,8 @@ if sys.argv[2] == "fuzzing":
 else:
     import pytest
     tests = sys.argv[3] + "/tests/test_fused_suite.py"
-    sys.exit(pytest.main([tests, "-q", "-k", f"native and {sys.argv[2]}", "-p", "no:cacheprovider"]))
+    chosen = f"native and {sys.argv[2]}"
+    sys.exit(pytest.main([tests, "-q", "-k", chosen, "-p", "no:cacheprovider"]))
 """
 
 
@@ -164,7 +165,7 @@ def build(folder: Path, bug: Bug | None) -> Path:
 
 
 def verdict(bug: Bug | None, judge: str) -> str | None:
-    """What the judge says of the code with that bug: its last words, or None if it finds nothing."""
+    """What the judge says of the code with that bug: its last words, or None if it is content."""
     with tempfile.TemporaryDirectory() as folder:
         module = build(Path(folder), bug)
         command = [sys.executable, "-c", JUDGE, str(module), judge, str(ROOT), str(CALLS)]

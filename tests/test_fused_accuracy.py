@@ -16,8 +16,8 @@ LANES, TERMS = 64, 16  # a block of 1024: so many sums side by side, of so many 
 def against_the_lanes(dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
     """A block in whose first lane every rounding loses just under half a unit in the last place.
 
-    The first difference is 1 + k · eps and loses half an eps, its square loses again; each of the 15
-    squares that follow in the lane is just below half a unit of the sum so far.
+    The first difference is 1 + k · eps and loses half an eps, its square loses again; each of the
+    15 squares that follow in the lane is just below half a unit of the sum so far.
     """
     eps = torch.finfo(dtype).eps
     digits = {torch.float32: 23, torch.float64: 52}[dtype]

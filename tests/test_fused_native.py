@@ -265,7 +265,7 @@ def test_other_python_threads_run_meanwhile() -> None:
 
 @pytest.mark.parametrize("shape", [(3, 5), (70, 1003)])
 def test_true_is_any_byte_but_zero(shape: tuple[int, int]) -> None:
-    """torch can look at other bytes as bool: they count and select as in the definition."""
+    """Torch can look at other bytes as bool: they count and select as in the definition."""
     generator = torch.Generator().manual_seed(0)
     bytes_ = torch.randint(0, 3, shape, generator=generator) * 127
     mask = bytes_.to(torch.uint8).view(torch.bool)
@@ -335,7 +335,7 @@ def test_a_sum_beyond_the_range_is_infinite(dtype: torch.dtype) -> None:
 
 @needs_native
 def test_tensors_without_memory_go_elsewhere() -> None:
-    """torch's lazy zeros have none to be read from."""
+    """Torch's lazy zeros have none to be read from."""
     zeros = torch._efficientzerotensor(X.shape)
     assert zeros.data_ptr() == 0
     assert native._views(X_RECON, zeros, MASK) is None

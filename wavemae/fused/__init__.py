@@ -3,9 +3,9 @@
     from wavemae.fused import masked_mse, masked_sse
 
 Forward streams the inputs once and allocates no full-size temporary; without the native part, at
-most 2 MiB (for 2²⁹ elements or more, a byte more for every 2¹² of them). It saves the inputs and nothing else, so
-changing one in place between forward and backward raises torch's own error. Backward takes the
-difference anew and writes each gradient once. No state is kept between calls.
+most 2 MiB (for 2²⁹ elements or more, a byte more for every 2¹² of them). It saves the inputs and
+nothing else, so changing one in place between forward and backward raises torch's own error.
+Backward takes the difference anew and writes each gradient once. No state is kept between calls.
 
 Which path takes what:
 

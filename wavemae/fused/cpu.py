@@ -15,6 +15,7 @@ float32 keeps C6 whatever the data.
 from __future__ import annotations
 
 from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 

@@ -1,7 +1,7 @@
-"""Every name of torch that begins with an underscore and that wavemae.fused relies on, but Triton's.
+"""Every name of torch with an underscore in front that wavemae.fused relies on, but Triton's.
 
-They may change in any version of torch. Each is looked up here, once; if one is missing, ``MISSING``
-says which, and every call goes to the definition, which needs none of them.
+They may change in any version of torch. Each is looked up here, once; if one is missing,
+``MISSING`` says which, and every call goes to the definition, which needs none of them.
 """
 
 from __future__ import annotations

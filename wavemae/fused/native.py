@@ -1,4 +1,4 @@
-"""The native CPU evaluator: plain C, one pass over the inputs for the loss and one for the gradients.
+"""The native CPU evaluator: plain C, one pass for the loss and one for the gradients.
 
 It is compiled when wavemae is installed, if there is a C compiler, and comes ready in wheels.
 ``is_available()`` tells whether it is in use and ``status()`` why, or why not. Where it is not,
