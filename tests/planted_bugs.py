@@ -19,7 +19,15 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 SOURCES = ROOT / "wavemae" / "fused" / "csrc"
 CALLS = 4000
-FLAGS = "-O3 -std=gnu11 -ffp-contract=off -fno-trapping-math -fPIC -pthread -shared".split()
+FLAGS = [
+    "-O3",
+    "-std=gnu11",
+    "-ffp-contract=off",
+    "-fno-trapping-math",
+    "-fPIC",
+    "-pthread",
+    "-shared",
+]
 
 
 @dataclass(frozen=True)
