@@ -178,6 +178,8 @@ DIRECT = "probe.function('masked_mse')(*probe.build(case))"
 BLAMED = {
     "raises": (torch_refuses, "probe.loss(case)"),
     "raises, called directly": (torch_refuses, DIRECT),
+    "has no such argument": (torch_refuses, "probe.function('masked_mse')(1, 2, 3, mean=True)"),
+    "cannot be bound": (torch_refuses, "probe.function('masked_mse')(1)"),
     "gives None": (returns_none, "probe.raw(case, *probe.build(case)).dtype"),
     "gives a sparse tensor": (returns_sparse, "torch.special.entr(probe.loss(case)[0])[7]"),
     "has a spoilt graph": (spoils_its_graph, GRADIENT),
