@@ -86,6 +86,8 @@ def subjects(error: BaseException, functions: tuple[Any, ...], odd: str | None) 
     files = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)]
     if any(file in own or _foreign(file) for file in files):
         return True
+    if isinstance(error, TypeError) and any(f"{c.co_name}() " in str(error) for c in codes if c):
+        return True  # Python could not bind the arguments, so that the call left no frame
     last = max((n for n, file in enumerate(files) if file.startswith(_SUITE)), default=-1)
     if any(file.startswith(_RUNS_OTHERS) for file in files[last + 1 :]):
         return True

@@ -712,7 +712,8 @@ def own_memory(probe: Probe, case: Case) -> None:
     for name in case.grads:
         found = probe.pull(case, loss, inputs, retain_graph=True)
         with suppress(RuntimeError):  # an expanded gradient cannot be written to
-            found[name].zero_()
+            found.pop(name).zero_()
+        _after("the other gradient was zeroed in place", probe, found, case, inputs)
         again = probe.pull(case, loss, inputs, retain_graph=True)
         _after("a gradient was zeroed in place", probe, again, case, inputs)
     loss.backward(retain_graph=True)

@@ -130,7 +130,7 @@ def _distinct(
 
 def as_array(tensor: Tensor) -> NDArray[np.float64]:
     """The tensor's values in float64 (which holds every supported dtype exactly), or its bits."""
-    tensor = tensor.detach().cpu()
+    tensor = tensor.detach().resolve_neg().cpu()  # NumPy knows no lazy negation
     array = (tensor if tensor.dtype == torch.bool else tensor.double()).numpy()
     return np.asarray(array)
 

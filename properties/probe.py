@@ -305,7 +305,8 @@ def same_bits(a: Tensor, b: Tensor) -> bool:
     """Bitwise equality, NaN equal to NaN, of dtype, shape and values."""
     if a.dtype != b.dtype or a.shape != b.shape or a.device != b.device:
         return False
-    a, b = a.detach().contiguous(), b.detach().contiguous()
+    # A lazy negation is no other value, but its bits cannot be looked at.
+    a, b = (tensor.detach().resolve_neg().contiguous() for tensor in (a, b))
     if a.dtype == torch.bool or not a.is_floating_point():
         return bool(torch.equal(a, b))
     integer = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[a.element_size()]

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from wavemae.properties import Case, Subject, SuiteError, conduct, registry
+from wavemae.properties import Case, Subject, SuiteError, conduct, oracle, registry
+from wavemae.properties.probe import same_bits
 
 from wavemae.models.losses import masked_mse
 
@@ -178,6 +179,8 @@ DIRECT = "probe.function('masked_mse')(*probe.build(case))"
 BLAMED = {
     "raises": (torch_refuses, "probe.loss(case)"),
     "raises, called directly": (torch_refuses, DIRECT),
+    "has no such argument": (torch_refuses, "probe.function('masked_mse')(1, 2, 3, mean=True)"),
+    "cannot be bound": (torch_refuses, "probe.function('masked_mse')(1)"),
     "gives None": (returns_none, "probe.raw(case, *probe.build(case)).dtype"),
     "gives a sparse tensor": (returns_sparse, "torch.special.entr(probe.loss(case)[0])[7]"),
     "has a spoilt graph": (spoils_its_graph, GRADIENT),
@@ -201,3 +204,12 @@ def test_a_mistake_of_the_subject_is_one(loss: Any, check: str) -> None:
     outcome = outcome_of(Subject("wrong", masked_mse=loss), check)
     assert outcome.state == "FAIL"
     assert "came out" in outcome.reason
+
+
+def test_a_lazy_negation_is_judged_by_its_value() -> None:
+    """A gradient that is a negated view is no mistake, and the suite does not stumble over it."""
+    lazy, plain = torch._neg_view(torch.tensor([1.0, -2.0])), torch.tensor([-1.0, 2.0])
+    assert lazy.is_neg()
+    assert same_bits(lazy, plain)
+    assert not same_bits(lazy, -plain)
+    assert oracle.as_array(lazy).tolist() == plain.tolist()
