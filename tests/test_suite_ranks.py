@@ -111,6 +111,7 @@ def test_ranks_end_with_their_parent(sent: signal.Signals, tmp_path: Path) -> No
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},  # who is killed leaves a folder behind
     )
     assert parent.stdout is not None
     pids = [int(word) for word in parent.stdout.readline().split()]
