@@ -71,8 +71,9 @@ def program(subject: Subject, job: Job, whole: Inputs) -> str:
     dtype = subject.result_dtype(whole.x_recon.dtype, whole.x.dtype)
     bound, number = 0.0, f'float("{wanted}")'
     if isinstance(wanted, Fraction):
-        args = (answer, case.effective_reduction, dtype, subject.claims.roundoffs)
-        bound, number = float(oracle.value_bound(*args)), repr(float(wanted))
+        roundoffs = oracle.sum_roundoffs(answer.selected, dtype, most=subject.claims.roundoffs)
+        allowed = oracle.value_bound(answer, case.effective_reduction, dtype, roundoffs)
+        bound, number = float(allowed), repr(float(wanted))
     divisor = answer.divisor(case.effective_reduction)
     backward = _BACKWARD.format(upstream=case.upstream) if case.grads else ""
     for name in case.grads:
