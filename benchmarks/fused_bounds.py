@@ -1,4 +1,4 @@
-"""What bounds `wavemae.fused` on the CPU: operators' fixed prices, and the 2 MiB of scratch.
+"""What bounds `wavemae.fused` without its native part: operators' prices, and 2 MiB of scratch.
 
 Three tables, float32 and block masks throughout:
 
@@ -20,7 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.benchmark import Timer
 
 from wavemae import fused
-from wavemae.fused import cpu
+from wavemae.fused import cpu, internals
 
 from .implementations import DEFINITION, FUSED, IMPLEMENTATIONS, Implementation
 from .measure import fastest, measure
@@ -83,7 +83,7 @@ def print_operators() -> None:
     bits, widened = squares.view(torch.int32), torch.empty(size, dtype=torch.int32)
     rows, sums = squares.view(-1, cpu._ROW), torch.empty(size // cpu._ROW)
     operators: dict[str, Callable[[], object]] = {
-        "squared differences": lambda: cpu._mse_loss(a, b, cpu._NO_REDUCTION, out=squares),
+        "squared differences": lambda: internals.mse_loss(a, b, cpu._NO_REDUCTION, out=squares),
         "mask widened": lambda: widened.copy_(mask),
         "squares selected": lambda: bits.mul_(widened),
         "rows added": lambda: torch.sum(rows, 1, out=sums),
@@ -103,7 +103,7 @@ def with_scratch(mebibytes: int) -> Implementation:
 
     def loss(x_recon: Tensor, x: Tensor, mask: Tensor, **given: Any) -> Tensor:
         cpu._MOST_BYTES = mebibytes * 2**20
-        return fused.masked_mse(x_recon, x, mask, **given)
+        return fused._loss(x_recon, x, mask, given["reduction"], lambda device: cpu)
 
     return Implementation(f"{mebibytes} MiB", "wavemae.fused.masked_mse", lambda: loss, kind="ours")
 

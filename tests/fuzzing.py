@@ -115,9 +115,11 @@ class Scene:
             return self
         slices = tuple(_slice(size, draw) for size in self.mask.shape)
         flip = draw.random() < 0.3
-        inputs = (t[slices].t() if flip else t[slices] for t in (self.x_recon, self.x, self.mask))
-        arrays = (a[slices].T if flip else a[slices] for a in (self.chosen, self.difference))
-        return Scene(*inputs, *arrays)
+        inputs = [t[slices].t() if flip else t[slices] for t in (self.x_recon, self.x, self.mask)]
+        chosen, difference = self.chosen[slices], self.difference[slices]
+        if flip:
+            chosen, difference = chosen.T, difference.T
+        return Scene(inputs[0], inputs[1], inputs[2], chosen, difference)
 
     def __str__(self) -> str:
         tensors = ", ".join(
@@ -230,6 +232,7 @@ def fuzz(calls: int, seed: int = 0) -> None:
         AssertionError: a value or a gradient was wrong; says which call it was.
     """
     fuzzer, before = Fuzzer(seed), torch.get_num_threads()
+    scene = fuzzer.scene()
     try:
         for number in range(calls):
             if number % CALLS_ON_ONE == 0:
