@@ -6,6 +6,7 @@ for nothing but an answer: whether it is right is for the properties to say.
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import multiprocessing
@@ -199,6 +200,9 @@ def _answer(target: str, device: str, answer: Path, output: Path) -> None:
     descriptor = os.open(output, os.O_WRONLY | os.O_CREAT)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what a dying process printed is to be seen
+            stream.reconfigure(line_buffering=True)
     draft = answer.with_suffix(".draft")
     draft.write_text(json.dumps(asdict(found_of(target, device))), encoding="utf-8")
     draft.rename(answer)

@@ -126,8 +126,11 @@ def test_a_file_that_changes_while_it_is_judged_is_not_green(tmp_path: Path) -> 
     assert "grows.py changed while it was judged" in done.output
 
 
-def test_a_mistake_of_the_suite_is_shown_as_one(tmp_path: Path) -> None:
+def test_a_mistake_of_the_suite_is_shown_as_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """State "error", a line that asks for a report, no clause violated, exit code 2."""
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))  # where -p finds its plugin
     target = write(tmp_path, "right.py", RIGHT)
     text = "def pytest_configure(config):\n    from wavemae.properties import oracle\n"
     write(tmp_path, "breaks.py", text + "    oracle.value_fault = None\n")

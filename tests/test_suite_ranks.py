@@ -194,8 +194,11 @@ def test_the_command_shows_the_reason(tmp_path: Path) -> None:
 
 @needs_ranks
 @pytest.mark.parametrize("name", MISTAKES)
-def test_the_program_shows_the_finding(name: str, tmp_path: Path) -> None:
+def test_the_program_shows_the_finding(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It pastes and runs on ranks of its own, fails on the subject, and not on a right loss."""
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))  # the subject's folder, as the program says
     wrong = tmp_path / "wrong.py"
     wrong.write_text(WRONG.format(mistake=MISTAKES[name]))
     outcome = conduct(load_subject(str(wrong)), "C20-two-ranks", "quick")

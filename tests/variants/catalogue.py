@@ -102,7 +102,8 @@ def difference_filled_with_masked_fill(x_recon, x, mask, reduction):
 @variant
 def cleared_by_assignment(x_recon, x, mask, reduction):
     """d[~mask] = 0, which torch turns into a fill: nothing is read back."""
-    if torch._C._are_functorch_transforms_active() or torch.compiler.is_compiling():
+    elsewhere = torch._C._are_functorch_transforms_active() or torch.compiler.is_compiling()
+    if elsewhere or type(mask) is not Tensor:  # vmap and DTensor have no rule for it
         return difference_filled_with_masked_fill(x_recon, x, mask, reduction)
     wide_recon, wide_x = _widened(x_recon, x)
     difference = wide_recon - wide_x
