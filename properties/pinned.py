@@ -815,7 +815,8 @@ def value_test(pin: Pin) -> dict[str, Any]:
     if isinstance(wanted, str):
         return test | {"expected": wanted, "bound": _hex(0.0), "result": "valid"}
     expected, bound, result = rounded(wanted, fmt), 0.0, "valid"
-    allowed = oracle.value_bound(answer, reduction, dtype, oracle.SUM_ROUNDOFFS)
+    roundoffs = oracle.sum_roundoffs(answer.selected, dtype)
+    allowed = oracle.value_bound(answer, reduction, dtype, roundoffs)
     if expected == INF:
         assert wanted - allowed >= fmt.overflow, "too close to the end of the range to be pinned"
     elif wanted:
