@@ -823,7 +823,7 @@ def value_test(pin: Pin) -> dict[str, Any]:
         # About the rounded result rather than the exact one, so that ports need no rationals.
         bound = rounded(allowed + abs(Fraction(expected) - wanted), fmt, math.ceil)
         assert isinstance(answer.total, Fraction)
-        if answer.total * (1 + oracle.SUM_ROUNDOFFS * fmt.roundoff) >= fmt.overflow:
+        if answer.total * (1 + Fraction(roundoffs) * fmt.roundoff) >= fmt.overflow:
             result = "acceptable"
     return test | {
         "expected": _hex(expected),

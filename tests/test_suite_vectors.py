@@ -190,7 +190,10 @@ def test_definition_gives_the_values(reader: dict[str, Any]) -> None:
 
 
 def test_value_bounds_are_those_of_the_oracle(reader: dict[str, Any]) -> None:
-    """Within the bound by a twentieth is right for the oracle, too; beyond by as much is wrong."""
+    """Within the bound by a fifth is right for the oracle, too; beyond by as much is wrong.
+
+    A fifth of nine roundoffs and more: the expected value and the one tried are rounded besides.
+    """
     tried = 0
     for group, test in every_test("value.json"):
         expected, bound = (float.fromhex(test[name]) for name in ("expected", "bound"))
@@ -199,7 +202,7 @@ def test_value_bounds_are_those_of_the_oracle(reader: dict[str, Any]) -> None:
         dtype = getattr(torch, group["result_dtype"])
         reduction = test["reduction"] or reader["DEFAULTS"][group["function"]]
         answer = oracle.exact(tensors(reader, group, test))
-        for factor, right in ((-1.05, False), (-0.95, True), (0.95, True), (1.05, False)):
+        for factor, right in ((-1.2, False), (-0.8, True), (0.8, True), (1.2, False)):
             got = torch.tensor(expected + factor * bound, dtype=dtype)
             assert (oracle.value_fault(got, answer, reduction) is None) == right, test
             assert reader["judge"](got.item(), test) == right, test
