@@ -29,7 +29,7 @@ from .strategies import (
     small_grid,
     thinned,
 )
-from .value import NAN, SAME_PAIRS
+from .value import INF, NAN, SAME_PAIRS
 from .violation import Violation
 
 NAMES = ("x_recon", "x", "mask")
@@ -297,7 +297,7 @@ def _shared(case: Case, probe: Probe) -> Iterator[tuple[str, Inputs]]:
 
 @prop(
     "C15-shared-memory",
-    statement="x_recon and x may be different views of one memory.",
+    statement="x_recon and x may be different views of one memory, or one tensor.",
     rationale="One-step-ahead targets are the same signal, shifted by one.",
     catches="tensors told apart by their address; scratch written into an input",
     grid=lambda effort: small_grid(
@@ -322,6 +322,23 @@ def shared_memory(probe: Probe, case: Case) -> None:
             violation.what = f"{what}: {violation.what}"
             violation.script = case.holding(inputs).script(probe.subject.imports)
             violation.script += f"\n# the values of a failing call, in which {what}"
+            raise
+    same = probe.build(case.but(grads=())).x_recon
+    for value in (1.5, NAN, INF):
+        same.fill_(value)
+        given = Inputs(same, same, torch.ones_like(same, dtype=torch.bool))
+        try:
+            probe.right_value(probe.call(case, given), case, given)
+        except Violation as violation:
+            violation.what = f"x is x_recon, everywhere {value}: {violation.what}"
+            keyword = f", reduction={case.reduction!r}" if case.reduction else ""
+            violation.script = "\n".join(
+                [
+                    f"import torch\n{probe.subject.imports}",
+                    f"x = torch.full({case.shape}, float('{value}'), dtype={same.dtype})",
+                    f"print({case.function}(x, x, torch.ones_like(x, dtype=torch.bool){keyword}))",
+                ]
+            )
             raise
 
 

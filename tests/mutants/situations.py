@@ -197,6 +197,13 @@ def gradient_retained(x_recon, x, mask, reduction):
     return right(x_recon, x, mask, reduction)
 
 
+@mutant("C15", "nothing is read where x_recon is x: NaN and Inf stay hidden", "C15-shared-memory")
+def same_tensor_is_zero(x_recon, x, mask, reduction):
+    if x_recon is x and ordinary(x_recon, x, mask):
+        x_recon = x = torch.zeros_like(x)
+    return right(x_recon, x, mask, reduction)
+
+
 @mutant("C16", "zero is made on the default device", "C16-default-device")
 def zero_on_the_default_device(x_recon, x, mask, reduction):
     if not ordinary(x_recon, x, mask) or x_recon.device.type != "cpu":
