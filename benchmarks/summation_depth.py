@@ -16,7 +16,7 @@ from fractions import Fraction
 
 import torch
 from torch import Tensor
-from wavemae.properties.summation import additions, largest_lost
+from wavemae.properties.inputs.trees import additions, largest_lost
 
 from wavemae import fused
 from wavemae.models import losses

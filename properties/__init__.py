@@ -10,12 +10,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .cases import Case, Constant, Lattice, Mask, Operand, Palette, Spike, Tree
-    from .decorator import parametrize_with_properties
-    from .engine import PROPERTIES, Outcome, SuiteError, conduct
-    from .registry import Property
+    from .clauses.registry import Property
+    from .doors.decorator import parametrize_with_properties
+    from .inputs.cases import Case
+    from .inputs.masks import Mask
+    from .inputs.operands import Operand
+    from .inputs.values import Constant, Lattice, Palette, Spike, Tree
+    from .judge.violation import Violation
+    from .run.engine import PROPERTIES, Outcome, SuiteError, conduct
     from .subject import Claims, Subject, TargetError, load_subject
-    from .violation import Violation
 
 __all__ = [
     "PROPERTIES",
@@ -40,12 +43,15 @@ __all__ = [
 ]
 
 _MODULES = {
-    "cases": ("Case", "Constant", "Lattice", "Mask", "Operand", "Palette", "Spike", "Tree"),
-    "decorator": ("parametrize_with_properties",),
-    "engine": ("PROPERTIES", "Outcome", "SuiteError", "conduct"),
-    "registry": ("Property",),
+    "clauses.registry": ("Property",),
+    "doors.decorator": ("parametrize_with_properties",),
+    "inputs.cases": ("Case",),
+    "inputs.masks": ("Mask",),
+    "inputs.operands": ("Operand",),
+    "inputs.values": ("Constant", "Lattice", "Palette", "Spike", "Tree"),
+    "judge.violation": ("Violation",),
+    "run.engine": ("PROPERTIES", "Outcome", "SuiteError", "conduct"),
     "subject": ("Claims", "Subject", "TargetError", "load_subject"),
-    "violation": ("Violation",),
 }
 
 

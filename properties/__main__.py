@@ -9,11 +9,12 @@ import signal
 import sys
 from typing import TYPE_CHECKING, TextIO
 
-from . import catalogue, command, stopping
-from .command import Options, Refused
+from .doors import catalogue, command
+from .doors.command import Options, Refused
+from .run import stopping
 
 if TYPE_CHECKING:
-    from .controller import Controller
+    from .doors.controller import Controller
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -59,11 +60,11 @@ def _run(arguments: list[str]) -> int:
 def _judge(options: Options) -> int:
     import pytest
 
-    from .controller import Controller
-    from .plugin import SUITE
+    from .doors.controller import Controller
+    from .doors.plugin import SUITE
 
     passed = ["-c", str(SUITE), f"--rootdir={SUITE.parent}", "--noconftest"]
-    passed += ["-p", "wavemae.properties.plugin", "-p", "no:cacheprovider"]
+    passed += ["-p", "wavemae.properties.doors.plugin", "-p", "no:cacheprovider"]
     passed += ["--disable-warnings", "-q"]
     said = _Held(sys.stderr)
     sys.stderr = said  # what pytest says of arguments is told in a line

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import CodeType
 from typing import Any, Literal
 
 import torch
 
-from . import blame, oracle, targets
-from .cases import DEFAULT_REDUCTION, DTYPES, FUNCTIONS, REDUCTIONS
+from .inputs.cases import DEFAULT_REDUCTION, DTYPES, FUNCTIONS, REDUCTIONS
+from .judge import oracle
 
 
 class TargetError(Exception):
@@ -127,8 +129,8 @@ class Subject:
 
     def sources(self) -> list[str]:
         """Its file, then those that its functions were defined in, as far as they are known."""
-        codes = (blame.code(getattr(self, name)) for name in self.functions)
-        files = [self.file, *(code and code.co_filename for code in codes)]
+        codes = (code(getattr(self, name)) for name in self.functions)
+        files = [self.file, *(found and found.co_filename for found in codes)]
         return list(dict.fromkeys(file for file in files if file and Path(file).is_file()))
 
     def missing(self, needs: tuple[str, ...]) -> str | None:
@@ -153,6 +155,32 @@ class Subject:
         return oracle.result_dtype(x_recon, x)
 
 
+def split(target: str) -> tuple[str, str, str]:
+    """(place, ":", attribute); a colon in a Windows drive is part of the place."""
+    place, colon, attribute = target.rpartition(":")
+    if not colon or "/" in attribute or "\\" in attribute:
+        return target, "", ""
+    return place, colon, attribute
+
+
+def code(function: Any) -> CodeType | None:
+    """The Python code that a call of the function runs first, or None where there is none."""
+    while True:
+        if isinstance(function, functools.partial):
+            function = function.func
+        elif hasattr(function, "__wrapped__"):
+            function = function.__wrapped__
+        elif hasattr(function, "__func__"):
+            function = function.__func__
+        else:
+            break
+    if not hasattr(function, "__code__"):
+        kind = type(function)
+        function = getattr(kind, "forward", None) or kind.__call__
+    found = getattr(function, "__code__", None)
+    return found if isinstance(found, CodeType) else None
+
+
 def load_subject(target: str) -> Subject:
     """The subject that a TARGET names: `pkg.losses`, `path/losses.py`, either with `:ATTR`.
 
@@ -163,7 +191,7 @@ def load_subject(target: str) -> Subject:
     Raises:
         TargetError: there is no such module, file or attribute, or it holds no loss.
     """
-    place, _, attribute = targets.split(target)
+    place, _, attribute = split(target)
     module = _import(place)
     found: Any = module
     for part in attribute.split(".") if attribute else []:

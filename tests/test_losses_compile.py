@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from wavemae.properties.cases import Inputs
-from wavemae.properties.oracle import exact, gradient_fault, value_fault
+from wavemae.properties.inputs.cases import Inputs
+from wavemae.properties.judge.oracle import exact, gradient_fault, value_fault
 
 from wavemae import masked_mse, masked_sse
 

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from wavemae.properties import Case, Subject, SuiteError, conduct, oracle, registry
-from wavemae.properties.probe import same_bits
+from wavemae.properties import Case, Subject, SuiteError, conduct
+from wavemae.properties.clauses import registry
+from wavemae.properties.judge import oracle
+from wavemae.properties.judge.bits import same_bits
 
 from wavemae.models.losses import masked_mse
 

@@ -9,9 +9,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from wavemae.properties import Case, Lattice, Mask, Operand, Palette, Spike
-from wavemae.properties.cases import LAYOUTS, MASK_PATTERNS
-from wavemae.properties.probe import same_bits
-from wavemae.properties.strategies import cases
+from wavemae.properties.inputs.layouts import LAYOUTS
+from wavemae.properties.inputs.masks import MASK_PATTERNS
+from wavemae.properties.inputs.strategies import cases
+from wavemae.properties.judge.bits import same_bits
 
 LARGE = Case(
     "masked_sse",

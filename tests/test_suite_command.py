@@ -132,7 +132,7 @@ def test_a_mistake_of_the_suite_is_shown_as_one(
     """State "error", a line that asks for a report, no clause violated, exit code 2."""
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))  # where -p finds its plugin
     target = write(tmp_path, "right.py", RIGHT)
-    text = "def pytest_configure(config):\n    from wavemae.properties import oracle\n"
+    text = "def pytest_configure(config):\n    from wavemae.properties.judge import oracle\n"
     write(tmp_path, "breaks.py", text + "    oracle.value_fault = None\n")
     done = run(tmp_path, "-p", "breaks", target, "-k", "C4-oracle or C7-empty", "-n", "0")
     assert done.code == 2, done.output

@@ -14,8 +14,8 @@ from typing import Any
 import jsonschema
 import pytest
 import wavemae.properties
-from wavemae.properties import Case, Constant, Mask, Operand, Palette, Spike, ledger
-from wavemae.properties.cases import Tree
+from wavemae.properties import Case, Constant, Mask, Operand, Palette, Spike, Tree
+from wavemae.properties.run import ledger
 
 SCHEMA = json.loads(
     (Path(wavemae.properties.__file__).parent / "report.schema.json").read_text(encoding="utf-8")

@@ -8,8 +8,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
-from wavemae.properties.cases import Inputs
-from wavemae.properties.oracle import (
+from wavemae.properties.inputs.cases import Inputs
+from wavemae.properties.judge.oracle import (
     Exact,
     exact,
     format_of,

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 import torch
 from torch import distributed
-from wavemae.properties import Claims, Subject, SuiteError, conduct, load_subject, ranks
+from wavemae.properties import Claims, Subject, SuiteError, conduct, load_subject
+from wavemae.properties.ranks import processes, serving
 
 from wavemae.models.losses import masked_mse, masked_sse
 
@@ -22,7 +23,7 @@ from .mutants import MUTANTS
 
 DEFINITION = Subject("the definition", masked_sse, masked_mse)
 needs_ranks = pytest.mark.skipif(
-    ranks.unavailable(DEFINITION) is not None, reason=str(ranks.unavailable(DEFINITION))
+    processes.unavailable(DEFINITION) is not None, reason=str(processes.unavailable(DEFINITION))
 )
 
 WRONG = """
@@ -47,10 +48,11 @@ MISTAKES = {
 }
 ASKED = """
 import os, signal, time
-from wavemae.properties import load_subject, ranks
+from wavemae.properties import load_subject
+from wavemae.properties.ranks import processes
 
 if __name__ == "__main__":
-    with ranks.Ranks(load_subject("wavemae.models.losses"), 2) as asked:
+    with processes.Ranks(load_subject("wavemae.models.losses"), 2) as asked:
         print(*asked.pids, flush=True)
         time.sleep(60)
 """
@@ -130,16 +132,16 @@ def test_ranks_end_with_their_parent(sent: signal.Signals, tmp_path: Path) -> No
 @needs_ranks
 def test_ranks_that_fail_to_meet_are_no_violation(monkeypatch: pytest.MonkeyPatch) -> None:
     """The subject was not called yet: an error of the run, with what the ranks said."""
-    monkeypatch.setattr(ranks, "loopback", lambda: "no-such-interface")
+    monkeypatch.setattr(serving, "loopback", lambda: "no-such-interface")
     with pytest.raises(SuiteError, match=r"2 ranks did not meet: rank 0 ends its process"):
-        ranks.Ranks(DEFINITION, 2)
+        processes.Ranks(DEFINITION, 2)
     assert multiprocessing.active_children() == []
 
 
 @needs_ranks
 def test_ranks_that_are_spawned_load_the_target(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where processes cannot be forked, each rank finds the subject by its target."""
-    monkeypatch.setattr(ranks, "start_method", lambda: "spawn")
+    monkeypatch.setattr(processes, "start_method", lambda: "spawn")
     subject = load_subject("wavemae.models.losses")
     outcome = conduct(subject, "C20-unlike-placements", "quick")
     assert (outcome.state, outcome.reason) == ("pass", "")
@@ -151,7 +153,11 @@ def test_ranks_that_are_spawned_load_the_target(monkeypatch: pytest.MonkeyPatch)
         ("torch.__version__", "2.8.1", "DTensor is asked from torch 2.9 on, this is 2.8.1"),
         ("torch.distributed.is_available", lambda: False, "built without torch.distributed"),
         ("torch.distributed.is_gloo_available", lambda: False, "built without gloo"),
-        ("wavemae.properties.ranks.start_method", lambda: "spawn", "define its functions at a"),
+        (
+            "wavemae.properties.ranks.processes.start_method",
+            lambda: "spawn",
+            "define its functions at a",
+        ),
     ],
 )
 def test_where_ranks_cannot_be_had_it_says_why(

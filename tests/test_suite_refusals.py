@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from wavemae.properties import PROPERTIES, catalogue
+from wavemae.properties import PROPERTIES
 from wavemae.properties.__main__ import main
+from wavemae.properties.doors import catalogue
 
 RIGHT = "from wavemae.models.losses import masked_mse, masked_sse\n"
 
@@ -67,7 +68,7 @@ REFUSED = {
     "two reports in one": ("--report-json a --report-md ./a", "name the same file"),
     "report over a target": ("right.py --report-md ./right.py", "would overwrite a target"),
     "no plugin": ("-p no_such_plugin", 'Error importing plugin "no_such_plugin"'),
-    "the suite itself": ("-p no:wavemae.properties.plugin", "what the suite is made of"),
+    "the suite itself": ("-p no:wavemae.properties.doors.plugin", "what the suite is made of"),
     "-k without a value": ("-k", "-k: expected one argument"),
     "-n of no number": ("-n x right.py", "argument -n/--numprocesses"),
     "--maxfail of no number": ("--maxfail=x", "argument --maxfail"),
@@ -158,7 +159,7 @@ def test_list_of_clauses_is_exact(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_package_that_makes_up_modules_is_asked(folder: Path) -> None:
     """Only importing such a package can tell, so nothing is refused at once."""
     (folder / "pkg" / "__init__.py").write_text("import sys\nsys.modules['pkg.made'] = sys\n")
-    from wavemae.properties import targets
+    from wavemae.properties.doors import targets
 
     assert targets.fault("pkg.made") is None
     (folder / "pkg" / "__init__.py").write_text("")
@@ -168,7 +169,7 @@ def test_a_package_that_makes_up_modules_is_asked(folder: Path) -> None:
 @pytest.mark.skipif(os.name == "nt" or os.getuid() == 0, reason="who is root may read anything")
 def test_a_file_without_permission_is_refused(folder: Path) -> None:
     """It is there, and says so."""
-    from wavemae.properties import targets
+    from wavemae.properties.doors import targets
 
     (folder / "right.py").chmod(0)
     assert targets.fault("right.py") == "the file 'right.py' cannot be read"

@@ -19,14 +19,16 @@ import jsonschema
 import pytest
 import torch
 from torch import Tensor
-from wavemae.properties import oracle, pinned
-from wavemae.properties.cases import Inputs
+from wavemae.properties.inputs.cases import Inputs
+from wavemae.properties.judge import oracle
+from wavemae.properties.vectors import documents, notes
+from wavemae.properties.vectors.__main__ import main
 
 from wavemae.models import losses
 
 ROOT = Path(__file__).parents[1]
 NAMES = ("value.json", "gradient.json", "refused.json")
-DOCUMENTS = {name: json.loads((pinned.FOLDER / name).read_text()) for name in NAMES}
+DOCUMENTS = {name: json.loads((documents.FOLDER / name).read_text()) for name in NAMES}
 NAN, INF = math.nan, math.inf
 
 
@@ -53,20 +55,20 @@ def reader() -> dict[str, Any]:
 
 def test_files_are_what_the_generator_makes(capsys: pytest.CaptureFixture[str]) -> None:
     """Byte for byte, and no file is left over."""
-    assert pinned.main(["--check"]) == 0, capsys.readouterr().out
-    assert sorted(path.name for path in pinned.FOLDER.glob("*")) == sorted(NAMES)
+    assert main(["--check"]) == 0, capsys.readouterr().out
+    assert sorted(path.name for path in documents.FOLDER.glob("*.json")) == sorted(NAMES)
 
 
 def test_check_names_the_file_that_differs(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """One changed digit, one missing and one extra file: exit code 1 and three names."""
-    assert pinned.main(["--write", str(tmp_path)]) == 0
+    assert main(["--write", str(tmp_path)]) == 0
     value = (tmp_path / "value.json").read_text()
     (tmp_path / "value.json").write_text(value.replace("0x1.64p+5", "0x1.65p+5", 1))
     (tmp_path / "gradient.json").unlink()
     shutil.copy(tmp_path / "refused.json", tmp_path / "other.json")
-    assert pinned.main(["--check", str(tmp_path)]) == 1
+    assert main(["--check", str(tmp_path)]) == 1
     told = capsys.readouterr().out.splitlines()
     assert [Path(line.split()[0]).name for line in told] == [
         "gradient.json",
@@ -78,7 +80,7 @@ def test_check_names_the_file_that_differs(
 @pytest.mark.parametrize("name", NAMES)
 def test_files_keep_the_schema(name: str) -> None:
     """The published schema takes them, and refuses one without a bound, a flag or a known field."""
-    schema = json.loads((pinned.FOLDER.parent / pinned.SCHEMA).read_text())
+    schema = json.loads((documents.FOLDER.parent / documents.SCHEMA).read_text())
     validator = jsonschema.Draft202012Validator(schema)
     validator.check_schema(schema)
     document = DOCUMENTS[name]
@@ -149,8 +151,8 @@ def test_reader_of_the_docs_passes(reader: dict[str, Any]) -> None:
 )
 def test_rounding_is_that_of_ieee(value: Fraction, fmt: torch.dtype, wanted: float) -> None:
     """To nearest, ties to even, subnormals and overflow included; and upwards where asked."""
-    assert pinned.rounded(value, oracle.format_of(fmt)) == wanted
-    assert pinned.rounded(abs(value), oracle.format_of(fmt), math.ceil) >= abs(value)
+    assert documents.rounded(value, oracle.format_of(fmt)) == wanted
+    assert documents.rounded(abs(value), oracle.format_of(fmt), math.ceil) >= abs(value)
 
 
 def tensors(reader: dict[str, Any], group: dict[str, Any], test: dict[str, Any]) -> Inputs:
@@ -571,7 +573,7 @@ def test_right_formula_fails_no_value(reader: dict[str, Any]) -> None:
     assert not any(wrong_value(reader, *test, loss) for test in every_test("value.json"))
 
 
-@pytest.mark.parametrize("flag", sorted(pinned.VALUE_NOTES))
+@pytest.mark.parametrize("flag", sorted(notes.VALUE_NOTES))
 def test_value_flag_finds_its_bug(reader: dict[str, Any], flag: str) -> None:
     """Each wrong formula fails a test with the flag that names it."""
     flagged = [test for test in every_test("value.json") if flag in test[1]["flags"]]
@@ -728,7 +730,7 @@ def test_right_formula_fails_no_gradient(reader: dict[str, Any]) -> None:
     assert not any(wrong_gradient(reader, *test, slopes) for test in every_test("gradient.json"))
 
 
-@pytest.mark.parametrize("flag", sorted(pinned.GRADIENT_NOTES))
+@pytest.mark.parametrize("flag", sorted(notes.GRADIENT_NOTES))
 def test_gradient_flag_finds_its_bug(reader: dict[str, Any], flag: str) -> None:
     """Each wrong formula fails a test with the flag that names it."""
     flagged = [test for test in every_test("gradient.json") if flag in test[1]["flags"]]

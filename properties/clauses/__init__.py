@@ -1,0 +1,1 @@
+"""The clauses of CONTRACT.md, one file each: what must hold, as properties."""

@@ -1,0 +1,367 @@
+"""C3: what is refused, before any arithmetic, in every situation."""
+
+from __future__ import annotations
+
+import itertools
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext, suppress
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..inputs.bad import (
+    ALIKE,
+    BASE,
+    DEVICES,
+    FEW,
+    FEW_SHAPES,
+    FEW_TENSORS,
+    LAYOUTS,
+    MASK_DTYPES,
+    NON_TENSORS,
+    REDUCTION,
+    SHAPES,
+    VALUE_DTYPES,
+    Bad,
+)
+from ..inputs.cases import DTYPES, NAMES
+from ..inputs.effort import Effort
+from ..inputs.grids import CALLS
+from ..inputs.operands import Operand
+from ..inputs.values import Lattice
+from ..judge import ambient
+from ..judge.mismatches import mismatches_refused
+from ..judge.modes import Context, set_to
+from ..judge.operators import nothing_computed
+from ..judge.probe import Probe
+from ..judge.refusals import Call, all_refused, good_call, must_refuse, refused, spoilt
+from ..judge.violation import Violation
+from .registry import STRICT, prop
+
+_REFUSED_FIRST = (
+    "A bad argument that gets through is computed with: broadcast, taken as indices, or as weights."
+)
+
+
+@prop(
+    "C3-non-tensors",
+    fixed=True,
+    statement="Anything but a tensor, for any argument, raises TypeError.",
+    rationale=_REFUSED_FIRST,
+    catches="lists and arrays converted in silence; None or True taken as a mask",
+    needs=STRICT,
+    scaled=True,
+)
+def non_tensors(probe: Probe, effort: Effort) -> None:
+    all_refused(probe, effort, NON_TENSORS, ((3, 4),))
+
+
+@prop(
+    "C3-value-dtypes",
+    fixed=True,
+    statement="Integer, bool, complex, quantized or float8 values raise TypeError.",
+    rationale="uint8 spectra wrap around when they are subtracted; complex squares are no errors.",
+    catches="integer wrap-around; complex values; silent promotion of float8",
+    needs=STRICT,
+    scaled=True,
+)
+def value_dtypes(probe: Probe, effort: Effort) -> None:
+    all_refused(probe, effort, VALUE_DTYPES, ((3, 4), (1, 1), (0, 4)))
+
+
+@prop(
+    "C3-unclaimed-dtypes",
+    fixed=True,
+    statement="A dtype that the subject does not claim is refused, or answered rightly.",
+    rationale="Not to support a dtype is no fault; to answer wrongly in it is.",
+    catches="kernels that read the memory of another dtype as their own",
+    needs=STRICT,
+)
+def unclaimed_dtypes(probe: Probe) -> None:
+    claimed = probe.claims.dtypes[0]
+    others = [dtype for dtype in DTYPES if dtype not in probe.claims.dtypes]
+    base = probe.fit(BASE)
+    loss, inputs = probe.loss(base)
+    probe.right_value(loss, base, inputs)
+    for dtype, (function, reduction) in itertools.product(others, CALLS):
+        for pair in ((dtype, dtype), (claimed, dtype), (dtype, claimed)):
+            case = BASE.but(function=function, reduction=reduction)
+            if getattr(probe.subject, function) is None:
+                continue
+            case = case.but(x_recon=Operand(pair[0], Lattice(1)), x=Operand(pair[1], Lattice(2)))
+            try:
+                loss, inputs = probe.loss(case)
+            except (TypeError, ValueError):
+                continue
+            probe.right_value(loss, case, inputs)
+
+
+@prop(
+    "C3-mask-dtypes",
+    fixed=True,
+    statement="A mask that is not bool raises TypeError.",
+    rationale="An integer mask indexes rows, a {0, 255} mask weighs, a float mask may be anything.",
+    catches="integer mask taken as indices; non-binary mask taken as weights",
+    needs=STRICT,
+    scaled=True,
+)
+def mask_dtypes(probe: Probe, effort: Effort) -> None:
+    all_refused(probe, effort, MASK_DTYPES, ((3, 4), (1, 1), (0, 4)))
+
+
+@prop(
+    "C3-both-alike",
+    fixed=True,
+    statement="Two inputs that are wrong in the same way are refused like one.",
+    rationale="uint8 spectra against uint8 reconstructions agree with each other, and wrap around.",
+    catches="checks that only compare x_recon and x with one another",
+    needs=STRICT,
+)
+def both_alike(probe: Probe) -> None:
+    for make, (function, reduction) in itertools.product(ALIKE, CALLS):
+        case = probe.fit(BASE.but(function=function, reduction=reduction))
+        inputs = probe.build(case)
+        probe.note(inputs.mask)
+        bad = Bad("x_recon", make, TypeError, ())
+        for everything in (False, True):
+            given = [bad.value(t) for t in inputs[:2]]
+            given.append(bad.value(inputs.mask) if everything else inputs.mask)
+            script = [case.script(probe.subject.imports, call=False)]
+            script += [f"x_recon, x = [{make} for good in (x_recon, x)]"]
+            script += [f"good = mask\nmask = {make}"] if everything else []
+            script += [
+                f"{function}(x_recon, x, mask, reduction={reduction!r})  # must raise TypeError"
+            ]
+            try:
+                got = probe.raw(case, *given)
+            except TypeError:
+                continue
+            except Exception as error:
+                got = f"{type(error).__name__}: {error}"
+            raise Violation(
+                f"x_recon and x{' and mask' if everything else ''}, each {make}, are not refused",
+                got=got,
+                wanted="TypeError",
+                script="\n".join(script),
+            )
+
+
+@prop(
+    "C3-layouts",
+    fixed=True,
+    statement="Sparse inputs, and other layouts that are not strided, raise TypeError.",
+    rationale="A sparse tensor's unstored values are zeros to some operations, absent to others.",
+    catches="sparse tensors half accepted",
+    needs=STRICT,
+    scaled=True,
+)
+def layouts(probe: Probe, effort: Effort) -> None:
+    all_refused(probe, effort, LAYOUTS, ((3, 4),))
+
+
+@prop(
+    "C3-shapes",
+    fixed=True,
+    statement="A tensor not 2-D, or of another shape, raises ValueError; none is broadcast.",
+    rationale="A (B,) target against (B, 1) silently makes B² differences, and still trains.",
+    catches="broadcasting; a (B,) mask that selects rows; lengths truncated to the shorter",
+    needs=STRICT,
+    scaled=True,
+)
+def shapes(probe: Probe, effort: Effort) -> None:
+    all_refused(probe, effort, SHAPES, ((3, 4),))
+
+
+@prop(
+    "C3-any-mismatch",
+    statement="Whenever the three shapes are not one and the same (B, L), ValueError is raised.",
+    rationale="A check of pairs, or of sizes alone, lets some triples through.",
+    catches="checks of numel or of one dimension; only x_recon compared",
+    needs=STRICT,
+    scaled=True,
+)
+def any_mismatch(probe: Probe, effort: Effort) -> None:
+    mismatches_refused(probe, effort)
+
+
+@prop(
+    "C3-devices",
+    fixed=True,
+    statement="Inputs on different devices raise ValueError.",
+    rationale="Moving a tensor in silence costs a synchronisation and hides a mistake.",
+    catches="silent `.to(device)`; torch's own RuntimeError from the middle of the arithmetic",
+    needs=STRICT,
+    scaled=True,
+)
+def devices(probe: Probe, effort: Effort) -> None:
+    all_refused(probe, effort, DEVICES, ((3, 4), (1, 1), (0, 4)))
+
+
+@prop(
+    "C3-reductions",
+    fixed=True,
+    statement='Any reduction but "sum", "mean" and "batch_mean" is refused.',
+    rationale='A misspelt reduction must not fall into another branch; "none" is not offered.',
+    catches='an else branch that takes everything; "none" returning a tensor per element',
+    needs=STRICT,
+    scaled=True,
+)
+def reductions(probe: Probe, effort: Effort) -> None:
+    all_refused(probe, effort, REDUCTION, ((3, 4), (0, 4)))
+
+
+@prop(
+    "C3-messages",
+    fixed=True,
+    statement="The error's message names the argument and says what came.",
+    rationale="Three tensors go in; a message that does not say which one is wrong costs an hour.",
+    catches="bare assertions; messages of torch's internals",
+    needs=STRICT,
+)
+def messages(probe: Probe) -> None:
+    tables = (NON_TENSORS, VALUE_DTYPES, MASK_DTYPES, LAYOUTS, SHAPES, DEVICES, REDUCTION)
+    for bad in itertools.chain(*tables):
+        for function, reduction in CALLS:
+            case = probe.fit(BASE.but(function=function, reduction=reduction))
+            refused(probe, bad, case, words=True)
+
+
+@prop(
+    "C3-before-arithmetic",
+    fixed=True,
+    statement="Bad input is refused before any arithmetic.",
+    rationale="An error from the middle comes late, speaks of internals, may leave work behind.",
+    catches="checks after the subtraction; an unknown reduction noticed at the end",
+    needs=STRICT,
+)
+def before_arithmetic(probe: Probe) -> None:
+    nothing_computed(probe)
+
+
+def _in_thread(call: Call) -> Any:
+    with ThreadPoolExecutor(1) as other:
+        return other.submit(call).result()
+
+
+_MODES: dict[str, Context | None] = {
+    "under no_grad": torch.no_grad,
+    "under inference_mode": torch.inference_mode,
+    "under autocast": partial(torch.autocast, "cpu", dtype=torch.bfloat16),
+    "with another default dtype": partial(
+        set_to, torch.get_default_dtype, torch.set_default_dtype, torch.float64
+    ),
+    "with another default device": partial(torch.device, "meta"),
+    "in another thread": None,
+}
+
+
+@prop(
+    "C3-modes",
+    fixed=True,
+    statement="Bad input is refused under every mode, and in another thread, as in a plain call.",
+    rationale="A check that is skipped where a path is fast, or gradients are off, is no check.",
+    catches="checks only where something requires grad; a fast path in front of the checks",
+    needs=STRICT,
+)
+def modes(probe: Probe) -> None:
+    for number, ((where, context), bad) in enumerate(itertools.product(_MODES.items(), FEW)):
+        case, inputs = good_call(probe, number)
+        given, keyword = spoilt(bad, case, inputs)
+        call = partial(probe.function(case.function), *given, **keyword)
+        with context() if context else nullcontext():
+            as_made = call if context else partial(_in_thread, call)
+            must_refuse(bad, where, as_made, probe, case)
+
+
+@prop(
+    "C3-transforms",
+    cost=9,
+    fixed=True,
+    statement="Bad input is refused under torch.func's vmap, grad and jvp as in a plain call.",
+    rationale="Under vmap each sample is a call; a shape that broadcasts there is wrong for all.",
+    catches="a transform's own path, with the checks left behind",
+    needs=(*STRICT, "transforms", "gradients"),
+)
+def transforms(probe: Probe) -> None:
+    bads = [b for b in FEW if not (b in NON_TENSORS or b in LAYOUTS or "complex" in b.make)]
+    for number, (how, bad) in enumerate(itertools.product(("vmap", "grad", "jvp"), bads)):
+        if how == "jvp" and not probe.claims.forward_mode:
+            continue
+        case, inputs = good_call(probe, number)
+        spoils_x_recon = bad.argument == "x_recon" and bad in VALUE_DTYPES
+        if how != "vmap" and spoils_x_recon:
+            continue  # torch itself refuses to differentiate with respect to integers
+        given, keyword = spoilt(bad, case, inputs)
+        loss = partial(probe.function(case.function), **keyword)
+        call = {
+            "vmap": lambda g=given, f=loss: torch.func.vmap(f)(*(torch.stack([t, t]) for t in g)),
+            "grad": lambda g=given, f=loss: torch.func.grad(f)(*g),
+            "jvp": lambda g=given, f=loss: torch.func.jvp(
+                lambda a: f(a, *g[1:]), (g[0],), (torch.ones_like(g[0]),)
+            ),
+        }[how]
+        must_refuse(bad, f"under {how}", call, probe, case)
+
+
+@prop(
+    "C3-without-data",
+    fixed=True,
+    cost=9,
+    statement="Bad meta and fake tensors are refused as others are, and another device is too.",
+    rationale="Planning on meta tensors should meet the errors that training would.",
+    catches="checks that are skipped, or replaced by torch's own, where there is no data",
+    needs=(*STRICT, "data_independent"),
+)
+def without_data(probe: Probe) -> None:
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    bads = [*FEW_TENSORS, *FEW_SHAPES, *REDUCTION[:1], *REDUCTION[9:12]]
+    bads += [Bad(n, "torch.empty(good.shape, dtype=good.dtype)", ValueError, ()) for n in NAMES[1:]]
+    for number, (kind, bad) in enumerate(itertools.product(("meta", "fake"), bads)):
+        if bad.make.startswith("torch.empty") and kind == "fake":
+            continue
+        case, inputs = good_call(probe, number)
+        mode = FakeTensorMode(allow_non_fake_inputs=True) if kind == "fake" else nullcontext()
+        with mode as fake:
+
+            def placed(tensor: Tensor, fake: Any = fake) -> Tensor:
+                placed: Tensor = tensor.to("meta") if fake is None else fake.from_tensor(tensor)
+                return placed
+
+            given, keyword = spoilt(bad, case, inputs, placed)
+            call = partial(probe.function(case.function), *given, **keyword)
+            must_refuse(bad, f"with {kind} tensors", call, probe, case)
+
+
+@prop(
+    "C3-nothing-left",
+    fixed=True,
+    statement="A refused call leaves inputs and globals as they were.",
+    rationale="Whoever catches the error goes on with the same tensors, in the same process.",
+    catches="a mode or a default that is switched before the checks and not put back",
+    needs=STRICT,
+)
+def nothing_left(probe: Probe) -> None:
+    before: dict[str, Any] = {}
+    for number, bad in enumerate((*FEW, *DEVICES)):
+        case, inputs = good_call(probe, number)
+        given, keyword = spoilt(bad, case, inputs)
+        copies = [t.clone() for t in inputs]
+        versions = [t._version for t in inputs]
+        before = before or ambient.snapshot()
+        probe.calls += 1
+        with suppress(Exception):
+            probe.function(case.function)(*given, **keyword)
+        changed = ambient.differences(before, ambient.snapshot())
+        for name, tensor, copy, version in zip(NAMES, inputs, copies, versions, strict=True):
+            if tensor._version != version or not torch.equal(tensor, copy):
+                changed.append(name)
+        if changed:
+            raise Violation(
+                f"the call refused for {bad.argument} = {bad.make} left something changed",
+                got="; ".join(changed),
+                wanted="as before",
+                case=case,
+            )

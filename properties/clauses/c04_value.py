@@ -1,0 +1,187 @@
+"""C4: the value."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+from ..inputs.cases import DTYPES, FUNCTIONS, REDUCTIONS, Case
+from ..inputs.effort import Effort
+from ..inputs.grids import CALLS, SAME_PAIRS, scattered, sized_grid, small_grid, thinned
+from ..inputs.masks import Mask
+from ..inputs.operands import Operand
+from ..inputs.strategies import cases, special
+from ..inputs.values import INF, NAN, Constant, Spike
+from ..judge.probe import Probe
+from ..judge.violation import Violation
+from .registry import prop
+
+
+@prop(
+    "C4-oracle",
+    cost=5,
+    statement="sum, mean and batch_mean equal exact rational arithmetic over the masked positions.",
+    rationale="The definition of the loss, for every call, dtype pairing and kind of mask.",
+    catches="mask inverted or ignored; wrong divisor, factor or power; mean of means; epsilons",
+    cases=cases(),
+    grid=lambda effort: small_grid(effort, share=4),
+    weight=2,
+)
+def matches_oracle(probe: Probe, case: Case) -> None:
+    loss, inputs = probe.loss(case)
+    probe.right_value(loss, case, inputs)
+
+
+@prop(
+    "C4-sizes",
+    cost=3,
+    statement="The value is right at sizes around powers of two, for masks that single out few.",
+    rationale="Vectors, blocks and threads begin and end there; one element left out must show.",
+    catches="kernel tails dropped or counted twice; code paths that only large inputs take",
+    grid=lambda effort: sized_grid(effort, repeat=2),
+)
+def sizes(probe: Probe, case: Case) -> None:
+    loss, inputs = probe.loss(case)
+    probe.right_value(loss, case, inputs)
+
+
+@prop(
+    "C4-any-size",
+    statement="The value is right at any size, round ones among them, with any dtypes and mask.",
+    rationale="Real batches are 48 × 1000 as well as 32 × 64.",
+    catches="whatever needs a certain length together with a certain dtype, mask or call",
+    grid=scattered,
+)
+def any_size(probe: Probe, case: Case) -> None:
+    loss, inputs = probe.loss(case)
+    probe.right_value(loss, case, inputs)
+
+
+@prop(
+    "C4-every-position",
+    statement="A difference at one masked position alone is counted, wherever it stands.",
+    rationale="With zeros everywhere else nothing can hide one position that is skipped.",
+    catches="a skipped first, last or tail element; an off-by-one between mask and values",
+    grid=lambda effort: _single_differences(effort),
+)
+def every_position(probe: Probe, case: Case) -> None:
+    loss, inputs = probe.loss(case)
+    probe.right_value(loss, case, inputs)
+
+
+def _single_differences(effort: Effort) -> Iterator[Case]:
+    def unthinned() -> Iterator[Case]:
+        number = effort.seed % 97
+        for shape in (
+            (1, 1),
+            (1, 9),
+            (9, 1),
+            (3, 5),
+            (1, 37),
+            (8, 16),
+            (3, 67),
+            (2, 1030),
+            (70, 33),
+        ):
+            count = shape[0] * shape[1]
+            inner = range(count) if count <= 150 else range(0, count, 37)
+            for at in sorted({*inner, count - 1, count - 2, count // 2} & set(range(count))):
+                number += 1
+                function, reduction = CALLS[number % len(CALLS)]
+                pattern = "full" if number % 3 else "bernoulli"
+                operands = [
+                    Operand(DTYPES[number % 4], Spike(0.5, 3.0, at)),
+                    Operand(DTYPES[number % 4], Constant(0.5)),
+                ]
+                if number % 2:
+                    operands.reverse()
+                x_recon, x = operands
+                yield Case(function, reduction, shape, x_recon, x, Mask(pattern, number))
+
+    return thinned(unthinned(), effort)
+
+
+@prop(
+    "C4-functions-agree",
+    statement="For equal reductions masked_sse and masked_mse are the same.",
+    rationale="The two functions differ in their default and in nothing else.",
+    catches="two copies of the arithmetic that have drifted apart",
+    cases=cases(),
+    grid=lambda effort: small_grid(
+        effort, share=2, calls=tuple(("masked_sse", r) for r in REDUCTIONS), pairs=SAME_PAIRS
+    ),
+    weight=0.5,
+)
+def functions_agree(probe: Probe, case: Case) -> None:
+    case = case.but(reduction=case.effective_reduction)
+    results = {}
+    for function in FUNCTIONS:
+        loss, inputs = probe.loss(case.but(function=function))
+        probe.right_value(loss, case, inputs)
+        results[function] = loss
+    a, b = results.values()
+    if a.dtype != b.dtype or a.requires_grad != b.requires_grad:
+        raise Violation("masked_mse differs from masked_sse in kind", got=b, wanted=a)
+
+
+_GRID_VALUES = {
+    dtype: [0.0, -0.0, 1.0, -1.0, 0.25, 2.0**-12, *special(dtype)[2:9], NAN, INF, -INF]
+    for dtype in DTYPES
+}
+
+
+@prop(
+    "C4-exhaustive",
+    cost=3,
+    statement="Every mask of every shape with B·L ≤ 9 gives the exact value, on hard values.",
+    rationale="Small worlds can be searched whole: no mask of these shapes is left out.",
+    catches="whatever depends on a particular small mask, row or shape",
+    scaled=True,
+)
+def exhaustive(probe: Probe, effort: Effort) -> None:
+    """Call every (shape, mask) with finite lattice values and with hard ones.
+
+    The hard values (±0, ±1, powers of two, subnormal, largest, NaN, Inf) wander over the positions
+    from call to call; function and reduction rotate, so that each meets every mask size. Each call
+    is a call of the subject: nothing is batched.
+    """
+    number = effort.seed % 101
+    for rows, columns in sorted(
+        ((b, n) for b in range(1, 10) for n in range(1, 10) if b * n <= 9),
+        key=lambda s: s[0] * s[1],
+    ):
+        count = rows * columns
+        for code in range(2**count):
+            number += 1
+            if effort.thin > 1 and count > 4 and number % effort.thin:
+                continue
+            bits = tuple(bool(code >> i & 1) for i in range(count))
+            for hard in (False, True):
+                for function, reduction in itertools.islice(
+                    itertools.cycle(CALLS), number % len(CALLS), number % len(CALLS) + 2
+                ):
+                    dtype = DTYPES[number // 3 % 4]
+                    if hard:
+                        grid = _GRID_VALUES[dtype]
+                        values = [
+                            tuple(
+                                grid[(number * k + i * i * j + i) % len(grid)] for i in range(count)
+                            )
+                            for j, k in ((3, 5), (1, 7))
+                        ]
+                    else:
+                        values = [
+                            tuple(((number * k + i * 5) % 17 - 8) / 4 for i in range(count))
+                            for k in (3, 5)
+                        ]
+                    case = Case(
+                        function,
+                        reduction,
+                        (rows, columns),
+                        Operand(dtype, values[0]),
+                        Operand(dtype, values[1]),
+                        Mask(bits),
+                    )
+                    case = probe.fit(case)
+                    loss, inputs = probe.loss(case)
+                    probe.right_value(loss, case, inputs)

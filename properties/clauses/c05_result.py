@@ -1,0 +1,137 @@
+"""C5: the kind of the result, and what half precision must not do to it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import torch
+
+from ..inputs.cases import DTYPES, Case
+from ..inputs.effort import Effort
+from ..inputs.grids import CALLS, small_grid, some
+from ..inputs.masks import Mask
+from ..inputs.operands import Operand
+from ..inputs.strategies import cases
+from ..inputs.values import Constant
+from ..judge.probe import Probe
+from ..judge.violation import Violation
+from .registry import prop
+
+
+@prop(
+    "C5-result",
+    statement="The result is 0-d, on the inputs' device, of dtype promote(x_recon, x, float32).",
+    rationale="A training loop calls .backward() and adds losses; logging calls .item().",
+    catches="a Python float; shape (1,); a half result; float64 whenever it is convenient",
+    cases=cases(),
+    grid=lambda effort: small_grid(
+        effort, shapes=((0, 0), (0, 3), (3, 0), (1, 1), (2, 3)), patterns=("full", "empty", "one")
+    ),
+    weight=0.3,
+)
+def result_kind(probe: Probe, case: Case) -> None:
+    loss, inputs = probe.loss(case)
+    probe.right_dtype(loss, inputs)
+    if loss.device != inputs.x.device:
+        raise Violation(
+            "the result is on another device", got=str(loss.device), wanted=str(inputs.x.device)
+        )
+    with torch.inference_mode():
+        apart = probe.build(case)
+    for result in (loss, probe.call(case, apart)):
+        if result.is_inference():
+            raise Violation(
+                "the result is an inference tensor, which no graph can take",
+                got="is_inference() is True",
+                wanted="a normal tensor",
+            )
+    if loss.layout != torch.strided or loss.requires_grad:
+        raise Violation(
+            "the result of inputs without grad is not a plain tensor",
+            got=f"layout {loss.layout}, requires_grad={loss.requires_grad}",
+            wanted="layout torch.strided, requires_grad=False",
+        )
+
+
+@prop(
+    "C5-half-range",
+    statement="Half inputs whose squares or sum leave the half range give the right, finite value.",
+    rationale="65504 is the end of float16: 256² overflows, and so does a sum of ordinary spectra.",
+    catches="squaring or summing in half; autocast-like downcasts",
+    cases=cases(tier="wide", dtypes=("float16", "bfloat16"), empty=False),
+    grid=lambda effort: some(_half_range(), effort),
+)
+def half_range(probe: Probe, case: Case) -> None:
+    loss, inputs = probe.loss(case)
+    probe.right_value(loss, case, inputs)
+
+
+def _half_range() -> Iterator[Case]:
+    pairs = (
+        ("float16", "float16"),
+        ("bfloat16", "bfloat16"),
+        ("float16", "float32"),
+        ("float32", "float16"),
+        ("float16", "bfloat16"),
+    )
+    values = ((65504.0, -65504.0), (300.0, 0.0), (0.0, 300.0), (16.0, 0.0), (2048.0, 0.5))
+    for pair, (a, b), (function, reduction) in itertools.product(pairs, values, CALLS):
+        for shape in ((1, 1), (4, 100)):
+            yield Case(
+                function,
+                reduction,
+                shape,
+                Operand(pair[0], Constant(a)),
+                Operand(pair[1], Constant(b)),
+            )
+
+
+@prop(
+    "C5-upcast-first",
+    statement="The difference is taken after the upcast, so it is not rounded to half.",
+    rationale="In float16, 2048 − 0.5 is 2048: subtracting first loses the target.",
+    catches="subtraction in half, followed by a cast that comes too late",
+    cases=cases(tier="lattice", empty=False, patterns=False),
+    grid=lambda effort: some(
+        (
+            Case(f, r, (1, 3), Operand(p[0], Constant(a)), Operand(p[1], Constant(b)))
+            for p in itertools.product(DTYPES, DTYPES)
+            for (a, b) in ((2048.0, 0.5), (0.5, 2048.0), (1.0, 2.0**-14), (-(2.0**-12), 256.0))
+            for f, r in CALLS
+        ),
+        effort,
+    ),
+    weight=0.5,
+)
+def upcast_first(probe: Probe, case: Case) -> None:
+    loss, inputs = probe.loss(case)
+    probe.right_value(loss, case, inputs)
+
+
+@prop(
+    "C5-count",
+    cost=4,
+    statement="With every masked difference 1, mean is 1 and sum is the count, however many.",
+    rationale="A count kept in half sticks at 256 (bfloat16) or 2048 (float16).",
+    catches="counts and sums in half; counts in uint8 or int16; rounding of n",
+    scaled=True,
+)
+def counts(probe: Probe, effort: Effort) -> None:
+    number = effort.seed % 89
+    sizes_ = [1, 255, 257, 2047, 2049, 4100, 65537]
+    sizes_ += [256, 2048, 32769, 70000] if effort.thin == 1 else []
+    sizes_ += [2**18 + 3] if effort.thin == 1 else []
+    sizes_ += [2**24 - 1, 2**24] if effort.profile == "deep" else []
+    for count in sizes_:
+        for dtype in DTYPES:
+            for pattern in ("full", "bernoulli", "all_but_one"):
+                number += 1
+                if effort.thin > 1 and number % 5:
+                    continue
+                for function, reduction in CALLS if count < 5000 else CALLS[number % 2 :: 3]:
+                    shape = ((1, count), (count, 1))[number % 2]
+                    ones = Operand(dtype, Constant(1.0)), Operand(dtype, Constant(0.0))
+                    case = probe.fit(Case(function, reduction, shape, *ones, Mask(pattern, number)))
+                    loss, inputs = probe.loss(case)
+                    probe.right_value(loss, case, inputs)

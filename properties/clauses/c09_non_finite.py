@@ -1,0 +1,91 @@
+"""C9: NaN, Inf and sentinels inside the mask."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+from ..inputs.cases import DTYPES, Case
+from ..inputs.effort import Effort
+from ..inputs.grids import CALLS, thinned
+from ..inputs.masks import Mask
+from ..inputs.operands import Operand
+from ..inputs.strategies import cases
+from ..inputs.values import INF, NAN, Lattice
+from ..judge.probe import Probe
+from .registry import prop
+
+
+@prop(
+    "C9-non-finite",
+    cost=4,
+    statement="NaN inside the mask gives NaN, an infinite difference gives +inf.",
+    rationale="A loss that hides a NaN hides a broken model or a broken target.",
+    catches="nan_to_num; NaN positions dropped from the mask; Inf clamped",
+    cases=cases(tier="hard", empty=False),
+    grid=lambda effort: _non_finite(effort),
+    weight=1.5,
+)
+def non_finite(probe: Probe, case: Case) -> None:
+    loss, inputs = probe.loss(case)
+    probe.right_value(loss, case, inputs)
+
+
+def _non_finite(effort: Effort) -> Iterator[Case]:
+    number = effort.seed % 79
+
+    def unthinned() -> Iterator[Case]:
+        nonlocal number
+        shapes = ((1, 1), (2, 3), (1, 9), (5, 1), (8, 9), (3, 67), (2, 1030), (1, 40000))
+        for shape, a, b in itertools.product(shapes, (NAN, INF, -INF, 1.5), (NAN, INF, -INF, -2.0)):
+            count = shape[0] * shape[1]
+            spots = range(count) if count < 10 else (0, 1, count // 2, count - 2, count - 1)
+            for spot in spots:
+                for _ in range(8 if count < 10 else 1):
+                    number += 1
+                    function, reduction = CALLS[number % len(CALLS)]
+                    dtype = DTYPES[number % 4 if number % 9 else 0]
+                    yield Case(
+                        function,
+                        reduction,
+                        shape,
+                        Operand(dtype, Lattice(number), edits=((spot, a),)),
+                        Operand(dtype, Lattice(number + 1), edits=((spot, b),)),
+                        Mask(("full", "bernoulli", "all_but_one")[number % 3], number),
+                    )
+
+    return thinned(unthinned(), effort)
+
+
+_SENTINELS = (
+    *(0.0, -1.0, 1.0, -100.0, 99.0, -99.0, 100.0, 255.0, 999.0, -999.0, 9999.0, -9999.0),
+    *(1e4, -1e4, 32767.0, -32768.0, 65504.0, 65535.0, 1e20, -1e30, 2.0**-24, -0.0, 0.5),
+)
+
+
+@prop(
+    "C9-sentinels",
+    statement="No finite value stands for missing data: each counts, in x as in x_recon.",
+    rationale="What is missing is said by the mask; a genuine 0, −1 or −999 is data.",
+    catches="zeros, −1, −100, 9999 or saturated values taken for missing",
+    grid=lambda effort: (
+        Case(
+            *CALLS[number % len(CALLS)],
+            shape,
+            Operand(dtype, Lattice(number), edits=((spot, value),) if side != 1 else ()),
+            Operand(dtype, Lattice(number + 1), edits=((spot, other),) if side else ()),
+            Mask("full" if number % 3 else "all_but_one", number),
+        )
+        for number, (shape, value, side, dtype) in enumerate(
+            itertools.product(
+                ((1, 1), (2, 3)), _SENTINELS, (0, 1, 2), ("float32", "float64", "bfloat16")
+            )
+        )
+        for spot in ((number // 2) % (shape[0] * shape[1]),)
+        for other in (value if side == 1 else 3.0,)
+        if effort.thin == 1 or number % 5 != effort.seed % 5
+    ),
+)
+def sentinels(probe: Probe, case: Case) -> None:
+    loss, inputs = probe.loss(case)
+    probe.right_value(loss, case, inputs)

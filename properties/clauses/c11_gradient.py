@@ -1,0 +1,231 @@
+"""C11: the gradient."""
+
+from __future__ import annotations
+
+import itertools
+
+import torch
+from torch import Tensor
+
+from ..inputs.cases import DTYPES, Case, Inputs
+from ..inputs.grids import (
+    CALLS,
+    GRADS,
+    SAME_PAIRS,
+    gradcheck_cases,
+    scattered,
+    sized_grid,
+    small_grid,
+)
+from ..inputs.layouts import LAYOUTS
+from ..inputs.operands import Operand
+from ..inputs.strategies import cases
+from ..inputs.values import NAN, Constant
+from ..judge.gradcheck import numerically
+from ..judge.probe import Probe
+from ..judge.violation import Violation
+from .registry import GRADIENTS, prop
+
+UPSTREAMS = (1.0, -2.5, 3.0, 0.0, 2.0**-6)
+
+
+@prop(
+    "C11-oracle",
+    cost=6,
+    statement="∂/∂x_recon = 2 (x_recon − x) · mask · scale, ∂/∂x its negation, each in its input's "
+    "dtype.",
+    rationale="The gradient is what training uses; a loss may be right and train wrongly.",
+    catches="a missing factor or scale; None for one input; only right when both require grad",
+    needs=GRADIENTS,
+    cases=cases(grads=GRADS, upstreams=UPSTREAMS, layouts=LAYOUTS),
+    grid=lambda effort: small_grid(
+        effort,
+        share=6,
+        shapes=((1, 1), (1, 2), (2, 1), (2, 3), (5, 1), (3, 7)),
+        grads=GRADS,
+        patterns=("full", "empty", "bernoulli", "one_row", "one"),
+    ),
+    weight=2,
+)
+def matches_oracle(probe: Probe, case: Case) -> None:
+    loss, inputs, found = probe.gradients(case)
+    probe.right_value(loss, case, inputs)
+    probe.right_gradients(found, case, inputs)
+
+
+@prop(
+    "C11-sizes",
+    cost=3,
+    statement="The gradient is right at every position, at sizes around powers of two.",
+    rationale="A backward kernel has tails and blocks of its own.",
+    catches="tails without a gradient; a gradient right only at the first elements",
+    needs=GRADIENTS,
+    grid=lambda effort: sized_grid(
+        effort,
+        patterns=("full", "bernoulli", "all_but_one", "blocks", "one"),
+        grads=("x_recon", "x"),
+        largest=2**18,
+    ),
+)
+def sizes(probe: Probe, case: Case) -> None:
+    case = case.but(grads=GRADS[case.salt % 3])
+    loss, inputs, found = probe.gradients(case)
+    probe.right_gradients(found, case, inputs)
+
+
+@prop(
+    "C11-any-size",
+    statement="The gradient is right at any size, round ones among them, with any dtypes and mask.",
+    rationale="Real batches are 48 × 1000 as well as 32 × 64.",
+    catches="whatever needs a certain length together with a certain dtype, mask or call",
+    needs=GRADIENTS,
+    grid=lambda effort: scattered(effort, grads=GRADS),
+)
+def any_size(probe: Probe, case: Case) -> None:
+    loss, inputs, found = probe.gradients(case)
+    probe.right_gradients(found, case, inputs)
+
+
+@prop(
+    "C11-extremes",
+    statement="The gradient is within 16 roundoffs for finite values, and follows NaN and Inf.",
+    rationale="It is an elementwise formula: no value elsewhere may reach a position.",
+    catches="gradient clamping or clipping; NaN zeroed; one bad element spoiling the others",
+    needs=GRADIENTS,
+    cases=cases(tier="hard", grads=GRADS, upstreams=(1.0, -2.5), empty=False),
+    grid=lambda effort: (
+        Case(f, r, (2, 4), Operand(p[0], Constant(a)), Operand(p[1], Constant(b)), grads=g)
+        for p in itertools.product(DTYPES, DTYPES)
+        for (a, b) in (
+            *((2048.0, 0.5), (0.5, 2048.0), (1.0, 2.0**-14), (65504.0, -65504.0)),
+            *((2.0**-24, 0.0), (2.0**-20, 2.0**-24), (0.0, 1e-12)),
+        )
+        for f, r in CALLS
+        for g in (GRADS if r == "sum" else GRADS[1:2])
+    ),
+    weight=2,
+)
+def extremes(probe: Probe, case: Case) -> None:
+    loss, inputs, found = probe.gradients(case)
+    probe.right_gradients(found, case, inputs)
+
+
+@prop(
+    "C11-negation",
+    statement="The gradient of x is the exact negation of x_recon's, if their dtypes are equal.",
+    rationale="Only the difference enters the loss.",
+    catches="gradients swapped, equal, or computed twice with different rounding",
+    needs=GRADIENTS,
+    cases=cases(grads=(("x_recon", "x"),), upstreams=UPSTREAMS, empty=False),
+    grid=lambda effort: sized_grid(
+        effort, patterns=("full", "bernoulli"), grads=("x_recon", "x"), largest=2**16
+    ),
+    weight=0.5,
+)
+def negation(probe: Probe, case: Case) -> None:
+    case = case.but(x__dtype=case.x_recon.dtype)
+    loss, inputs, found = probe.gradients(case)
+    a, b = found["x_recon"], -found["x"]
+    if not bool(((a == b) | (a.isnan() & b.isnan())).all()):
+        raise Violation("the two gradients do not cancel", got=found["x"], wanted=-found["x_recon"])
+
+
+@prop(
+    "C11-upstream",
+    statement="The gradient is linear in the upstream gradient.",
+    rationale="The loss is a term in a sum, or scaled by AMP: what comes from above must pass.",
+    catches="upstream ignored, read as 1, clamped, or used for one input only",
+    needs=GRADIENTS,
+    cases=cases(tier="lattice", grads=GRADS, empty=False),
+    grid=lambda effort: small_grid(
+        effort, shapes=((2, 3),), patterns=("full", "bernoulli"), grads=GRADS, pairs=SAME_PAIRS
+    ),
+    weight=0.5,
+)
+def upstream(probe: Probe, case: Case) -> None:
+    for factor in (0.5, -1.0, 0.0, 7.0, 65536.0 if "float16" not in _dtypes(case) else 2.0):
+        scaled = case.but(upstream=factor)
+        loss, inputs, found = probe.gradients(scaled)
+        probe.right_gradients(found, scaled, inputs)
+    inputs = probe.build(case)
+    wrt = [getattr(inputs, name) for name in case.grads]
+    loss, again = probe.call(case, inputs), probe.call(case, inputs)
+    if probe.unconnected(loss, wrt, inputs):
+        return
+    # Through the graph, as training code scales: 3·loss, and the mean of two losses. And as an
+    # element of a larger tensor, or negated lazily: memory begins with another number there.
+    ways = [torch.autograd.grad((3 * loss + (again - loss) / 2), wrt, retain_graph=True)]
+    for view in _views_of_three(loss):
+        ways.append(torch.autograd.grad(loss, wrt, view, retain_graph=True))
+    for pulled in ways:
+        found = dict(zip(case.grads, pulled, strict=True))
+        probe.right_gradients(found, case.but(upstream=3.0), inputs)
+
+
+def _views_of_three(loss: Tensor) -> list[Tensor]:
+    """0-d tensors that hold 3, each a view of memory that begins with something else."""
+    row = torch.tensor([NAN, 3.0, NAN], dtype=loss.dtype, device=loss.device)
+    views = [row[1], row[1:2].expand(4)[3]]
+    if loss.dtype != torch.bfloat16:  # of which torch makes no complex numbers
+        views.append(torch.complex(row, -row).conj().imag[1])
+    return views
+
+
+def _dtypes(case: Case) -> tuple[str, str]:
+    return case.x_recon.dtype, case.x.dtype
+
+
+@prop(
+    "C11-accumulation",
+    statement="backward() adds to .grad, also through non-leaf inputs and one tensor given twice.",
+    rationale="Inputs come from a model; the same tensor may stand on both sides.",
+    catches="writing into .grad; gradients only for leaves; inputs told apart by identity",
+    needs=GRADIENTS,
+    cases=cases(tier="lattice", grads=(("x_recon", "x"),), empty=False),
+    grid=lambda effort: small_grid(
+        effort,
+        shapes=((1, 2), (2, 3)),
+        patterns=("full", "bernoulli"),
+        pairs=(("float32", "float32"),),
+        grads=(("x_recon", "x"),),
+    ),
+    weight=0.5,
+)
+def accumulation(probe: Probe, case: Case) -> None:
+    case = case.but(x_recon__dtype="float32", x__dtype="float32")
+    case = probe.fit(case)
+    inputs = probe.build(case)
+    probe.note(inputs.mask)
+    x_recon, x, mask = inputs
+    moved = Inputs(x_recon * 2, x + 1, mask)
+    for time in (1, 2):
+        probe.call(case, Inputs(x_recon * 2, x + 1, mask)).backward()
+        assert x_recon.grad is not None
+        assert x.grad is not None
+        found = {"x_recon": x_recon.grad / (2 * time), "x": x.grad / time}
+        probe.right_gradients(found, case, Inputs(*(t.detach() for t in moved)))
+    same = x_recon.detach().requires_grad_()
+    (found_same,) = torch.autograd.grad(probe.call(case, Inputs(same, same, mask)), same)
+    if not bool((found_same == 0).all()):
+        raise Violation(
+            "x_recon is x, and its gradient is not zero", got=found_same, wanted="zeros"
+        )
+
+
+@prop(
+    "C11-gradcheck",
+    cost=9,
+    statement="torch.autograd.gradcheck agrees in float64: reverse and forward mode.",
+    rationale="Finite differences know nothing of this suite's formulas: an oracle of its own.",
+    catches="a backward that belongs to another forward",
+    needs=GRADIENTS,
+    grid=lambda effort: gradcheck_cases(effort),
+)
+def gradcheck(probe: Probe, case: Case) -> None:
+    if "float64" not in probe.claims.dtypes:
+        inputs = probe.build(case)
+        probe.note(inputs.mask)
+        loss, inputs, found = probe.gradients(case)
+        probe.right_gradients(found, case, inputs)
+        return  # finite differences need float64, which is not claimed
+    numerically(probe, case, torch.autograd.gradcheck, check_forward_ad=probe.claims.forward_mode)

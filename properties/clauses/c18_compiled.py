@@ -1,0 +1,174 @@
+"""C18: torch.compile and torch.export."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..inputs.cases import Case
+from ..inputs.effort import Effort
+from ..inputs.grids import CALLS, GRADS
+from ..inputs.masks import Mask
+from ..inputs.operands import Operand
+from ..inputs.values import NAN, Constant, Lattice
+from ..judge.probe import Probe
+from ..judge.violation import Violation
+from .registry import prop
+
+
+class _Counting:
+    """A compiler backend that counts the graphs it is given and hands them to aot_eager.
+
+    In a thin profile the captured graph is run as it is: AOT autograd takes seconds to import.
+    """
+
+    def __init__(self, thin: bool) -> None:
+        self.graphs, self.thin = 0, thin
+
+    def __call__(self, graph: Any, example_inputs: Any) -> Any:
+        self.graphs += 1
+        if self.thin:
+            return graph.forward
+        from torch._dynamo.backends.debugging import aot_eager
+
+        return aot_eager(graph, example_inputs)
+
+
+def _every_call(probe: Probe) -> Callable[[Tensor, Tensor, Tensor], tuple[Any, ...]]:
+    """Both functions under every claimed reduction, in the order of CALLS: all in one graph."""
+    calls = [probe.fit(Case(function, reduction)) for function, reduction in CALLS]
+    functions = [
+        (probe.function(c.function), {} if c.reduction is None else {"reduction": c.reduction})
+        for c in calls
+    ]
+
+    def losses(x_recon: Tensor, x: Tensor, mask: Tensor) -> tuple[Any, ...]:
+        return tuple(function(x_recon, x, mask, **given) for function, given in functions)
+
+    return losses
+
+
+def _right_losses(
+    probe: Probe, every_call: Callable[..., tuple[Any, ...]], case: Case, how: str
+) -> None:
+    """Every loss that a compiled `every_call` gives, and its gradients, are right."""
+    for number, (function, reduction) in enumerate(CALLS):
+        probe.calls += 1
+        called = probe.fit(case.but(function=function, reduction=reduction))
+        # Anew for each: a compiled backward may run once only.
+        inputs = probe.build(called)
+        probe.note(inputs.mask)
+        loss = every_call(*inputs)[number]
+        if not inputs.mask.any() and probe.divides_by_zero(called):
+            continue  # C7 and C12 say so; the other masks are still to be seen
+        if not isinstance(loss, Tensor):
+            raise Violation(f"{how}, the result is no tensor", got=loss, wanted="a tensor")
+        try:
+            probe.right_value(loss, called, inputs, ordered=False)
+            if case.grads:
+                probe.right_gradients(probe.pull(called, loss, inputs), called, inputs)
+        except Violation as violation:
+            violation.what = f"{how}, {violation.what}"
+            raise
+
+
+@prop(
+    "C18-compile",
+    fixed=True,
+    cost=10,
+    statement="torch.compile(fullgraph=True, dynamic=True) takes it whole: value, gradient, one "
+    "graph for all masks and all sizes from 2 on.",
+    rationale="Training steps are compiled; a graph break or a compilation per batch undoes it.",
+    catches="prints, data-dependent branches, loops over rows, constants baked from the first mask",
+    needs=("compile",),
+    scaled=True,
+    grid=lambda effort: _compiled_cases(effort),
+)
+def compiles(probe: Probe, case: Case, effort: Effort) -> None:
+    case = probe.without_gradients(case)
+    torch.compiler.reset()
+    counter = _Counting(effort.thin > 1)
+    compiled = torch.compile(_every_call(probe), fullgraph=True, dynamic=True, backend=counter)
+    try:
+        for number, (shape, pattern) in enumerate(
+            (
+                ((4, 6), "bernoulli"),
+                ((4, 6), "empty"),
+                ((4, 6), "full"),
+                ((5, 5), "one"),
+                ((3, 17), "bernoulli"),
+                ((2, 3), "full"),
+                *_several_blocks(effort),
+            )
+        ):
+            again = case.but(
+                shape=shape, mask=Mask(pattern, number), x_recon__values=Lattice(number)
+            )
+            again = again.but(x_recon__outside=NAN if pattern == "bernoulli" else None)
+            if number == 5:  # a difference that half precision would round
+                again = again.but(x_recon__values=Constant(2048.0), x__values=Constant(0.5))
+            _right_losses(probe, compiled, again, "compiled")
+        if counter.graphs > 1:
+            raise Violation(
+                "it was compiled again when the mask or a size changed",
+                got=f"{counter.graphs} graphs",
+                wanted="1 graph",
+            )
+    finally:
+        torch.compiler.reset()
+
+
+def _several_blocks(effort: Effort) -> list[tuple[tuple[int, int], str]]:
+    """A size at which blocked code takes more than one block, in the deep profile."""
+    return [((40, 50), "bernoulli")] if effort.profile == "deep" else []
+
+
+def _compiled_cases(effort: Effort) -> list[Case]:
+    """One for each pairing of dtypes that a graph may branch on; in a thin profile half alone."""
+    pairs = [("float16", "float16"), ("float32", "float32"), ("float64", "float64")]
+    pairs += [("bfloat16", "bfloat16"), ("float16", "float32"), ("float32", "bfloat16")]
+    pairs += [("float64", "float32"), ("bfloat16", "float64")]
+    return [
+        Case(
+            shape=(4, 6),
+            x_recon=Operand(pair[0], Lattice(1)),
+            x=Operand(pair[1], Lattice(2)),
+            mask=Mask("bernoulli", 1),
+            grads=(*GRADS, ())[number % 4] if number > 1 else GRADS[1],
+        )
+        for number, pair in enumerate(pairs[:1] if effort.thin > 1 else pairs)
+    ]
+
+
+@prop(
+    "C18-export",
+    fixed=True,
+    cost=10,
+    statement="torch.export takes it with dynamic B and L; the program is right at other sizes.",
+    rationale="An exported validation step must not be tied to one batch size.",
+    catches="sizes or masks baked into the program",
+    needs=("compile",),
+    scaled=True,
+    grid=lambda effort: _compiled_cases(effort),
+)
+def exports(probe: Probe, case: Case, effort: Effort) -> None:
+    losses = _every_call(probe)
+
+    class Losses(torch.nn.Module):
+        def forward(self, x_recon: Tensor, x: Tensor, mask: Tensor) -> Any:
+            return losses(x_recon, x, mask)
+
+    case = case.but(grads=())
+    inputs = probe.build(case)
+    rows, columns = torch.export.Dim("B", min=2), torch.export.Dim("L", min=2)
+    sizes = {name: {0: rows, 1: columns} for name in ("x_recon", "x", "mask")}
+    program = torch.export.export(Losses(), tuple(inputs), dynamic_shapes=sizes).module()
+    shapes = (((4, 6), "empty"), ((3, 9), "bernoulli"), ((8, 2), "full"))
+    for shape, pattern in (*shapes, *_several_blocks(effort)):
+        again = case.but(shape=shape, mask=Mask(pattern, 5), x_recon__outside=NAN)
+        if pattern == "full":  # a difference that half precision would round
+            again = again.but(x_recon__values=Constant(2048.0), x__values=Constant(0.5))
+        _right_losses(probe, program, again, "exported")

@@ -1,0 +1,284 @@
+"""The side of the pytest plugin that lives in the process which the user started.
+
+It takes the targets from what pytest's own parser left, looks at them before anything runs, hands
+the request to the workers, and fills the table from their reports.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ..run import ledger, preflight, stopping
+from . import catalogue
+from . import targets as places
+from .command import DEFAULT_TARGET, Options, Refused
+from .plugin import REQUEST, SUITE, Request
+from .report import Cell, Table
+
+if TYPE_CHECKING:
+    from ..inputs.cases import Case
+
+TIMEOUTS = {"quick": 60, "default": 180, "deep": 1800}
+_SHOWS_ONLY = ("collectonly", "markers", "showfixtures", "show_fixtures_per_test")
+_NEEDED_PLUGINS = ("wavemae.properties.doors.plugin", "main", "runner")
+
+
+class Controller:
+    """A pytest plugin: one run of the command.
+
+    Attributes:
+        table: what is known so far; None until the targets are.
+        shows_only: the run was asked to list something, not to judge.
+    """
+
+    def __init__(self, options: Options, parsed: Any) -> None:
+        self.options = options
+        self.parsed = parsed
+        self.stack = ExitStack()
+        self.table: Table | None = None
+        self.shows_only = False
+        self.started: dict[str, float] = {}
+        self.collected: dict[str, None] = {}
+        self.died: dict[str, str] = {}
+        self.limit: float | None = None
+        self.stopped = ""
+
+    # pytest's command line has been parsed, and nothing has run.
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_cmdline_main(self, config: pytest.Config) -> Iterator[None]:
+        self.parsed()
+        for name in _NEEDED_PLUGINS:
+            if not config.pluginmanager.hasplugin(name):
+                raise Refused(f"-p no:{name} turns off what the suite is made of; leave it out")
+        given = config.args if config.args_source is pytest.Config.ArgsSource.ARGS else []
+        chosen = [*given, *self.options.targets] or [DEFAULT_TARGET]
+        folder = self.stack.enter_context(tempfile.TemporaryDirectory())
+        self.request = Request(
+            chosen,
+            list(self.options.clauses),
+            self.options.profile,
+            self.options.seed,
+            self.options.device,
+            folder,
+        )
+        self.table = self._table(chosen)
+        self._look_at(chosen)
+        config.args[:] = [str(SUITE)]
+        self._isolate(config)
+        self.request = replace(self.request, timeout=self.limit)
+        self.shows_only = any(getattr(config.option, name, False) for name in _SHOWS_ONLY)
+        self._ask(config)
+        config.stash[REQUEST] = self.request
+        self.stack.enter_context(stopping.ending(lambda: ledger.end(Path(folder))))
+        return (yield)
+
+    def _table(self, chosen: list[str]) -> Table:
+        settings = {
+            "torch": importlib.metadata.version("torch"),
+            "device": self.options.device,
+            "profile": self.options.profile,
+            "seed": self.options.seed,
+        }
+        return Table(
+            chosen, settings, of=len(catalogue.entries()), narrowing=self.options.narrowing
+        )
+
+    def _look_at(self, chosen: list[str]) -> None:
+        """Raise Refused for what can be told without an import."""
+        faults = [fault for fault in map(places.fault, chosen) if fault]
+        if faults:
+            raise Refused(*faults)
+        known: dict[tuple[str, str], str] = {}
+        for target in chosen:
+            place = places.place_of(target)
+            if place in known:
+                raise Refused(f"{known[place]!r} and {target!r} are the same target, given twice")
+            known[place] = target
+        for file in (self.options.report_json, self.options.report_md):
+            for path, _ in known:
+                if file is not None and str(Path(file).resolve()) == path:
+                    raise Refused(f"the report {file!r} would overwrite a target")
+
+    def _isolate(self, config: pytest.Config) -> None:
+        """Worker processes and a time limit, unless the user chose: a hang or crash costs a row."""
+        option, workers = config.option, 0
+        if config.pluginmanager.hasplugin("xdist"):
+            alone = option.usepdb or option.trace or option.tx or option.dist != "no"
+            if option.numprocesses is None and not alone:
+                option.numprocesses = min(4, os.cpu_count() or 1)
+                option.dist = "worksteal"
+            workers = option.numprocesses or len(option.tx)
+            if workers and option.maxworkerrestart is None:
+                option.maxworkerrestart = "10000"
+        self.workers = workers
+        if config.pluginmanager.hasplugin("timeout"):
+            if option.timeout is None and "PYTEST_TIMEOUT" not in os.environ:
+                option.timeout = TIMEOUTS[self.options.profile]
+            self.limit = option.timeout
+            if option.timeout_method is None:
+                lone = not workers and hasattr(signal, "SIGALRM")
+                option.timeout_method = "signal" if lone else "thread"
+
+    def _ask(self, config: pytest.Config) -> None:
+        """Raise Refused unless device and targets can be used."""
+        assert self.table is not None
+        ask = preflight.ask if self.workers else preflight.examine
+        try:
+            answer = ask(self.request.targets, self.request.device)
+        except (RuntimeError, ImportError) as error:
+            raise Refused(f"the suite does not start: {error}") from None
+        if answer.device is not None:
+            raise Refused(answer.device)
+        self.table.sources = {t: found.sources for t, found in answer.targets.items()}
+        self.imports = {t: found.imports for t, found in answer.targets.items()}
+        self.table.unusable = answer.faults()
+        if self.table.unusable:
+            said = self.table.unusable.items()
+            raise Refused(*(why if target in why else f"{target}: {why}" for target, why in said))
+
+    # The run.
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        node.workerinput["wavemae"] = json.dumps(asdict(self.request))
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any, error: object) -> None:
+        if error:  # it died: what it had started may live on
+            ledger.end(Path(self.request.folder), node.gateway.id)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
+        self.collected.update(dict.fromkeys(ids))
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        self.collected.update((item.nodeid, None) for item in session.items)
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        self.started[nodeid] = time.monotonic()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        target, identifier = _names(report.nodeid)
+        recorded = dict(report.user_properties).get("wavemae")
+        if recorded is not None:
+            if report.when == "call":
+                self._add(target, json.loads(str(recorded)), report.duration)
+        elif report.failed and report.when in ("setup", "call", "teardown"):
+            reason = "error outside of the property: " + str(report.longrepr).splitlines()[-1]
+            self._add(target, {"identifier": identifier, "state": "error", "reason": reason})
+        elif report.failed:
+            self._died(report)
+
+    def _add(self, target: str, cell: Mapping[str, Any], seconds: float = 0.0) -> None:
+        assert self.table is not None
+        self.table.add(target, Cell(**{**cell, "seconds": seconds}))
+
+    def _died(self, report: pytest.TestReport) -> None:
+        """The row of the property that a process died under; its case is in the ledger."""
+        target, identifier = _names(report.nodeid)
+        seconds = time.monotonic() - self.started.get(report.nodeid, time.monotonic())
+        reason = f"its process died after {seconds:.1f} s"
+        if self.limit and seconds >= float(self.limit):
+            reason = f"no answer within {float(self.limit):g} s; its process was ended"
+        with self.request.deaths(target).open("a") as stream:
+            stream.write(".")
+        self._add(target, {"identifier": identifier, "state": "FAIL", "reason": reason}, seconds)
+        node: Any = getattr(report, "node", None)  # the worker, as pytest-xdist notes it
+        self.died[report.nodeid] = node.gateway.id if node else ""
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        self.stopped = str(session.shouldfail or session.shouldstop or "")
+
+    # After the run.
+
+    def finish(self) -> None:
+        """Complete the table: what was lost with a process, and what was never run."""
+        assert self.table is not None
+        folder = Path(self.request.folder)
+        kept = ledger.results(folder)
+        reason = "no result came back"
+        if stopping.requested is not None:
+            reason = f"the run was ended by {stopping.requested.name}"
+        elif self.stopped:
+            reason = f"the run ended before: {self.stopped}"
+        for nodeid in self.collected:
+            target, identifier = _names(nodeid)
+            if identifier in self.table.cells.get(target, {}):
+                continue
+            cell = kept.get(nodeid) or {
+                "identifier": identifier,
+                "state": "not run",
+                "reason": reason,
+            }
+            self._add(target, cell)
+        for nodeid, worker in self.died.items():
+            self._name_case(nodeid, worker)
+        for target, sources in self.table.sources.items():
+            for file, before in sources.items():
+                if not Path(file).is_file() or preflight.digest(file) != before:
+                    self.table.changed[target] = file
+
+    def _name_case(self, nodeid: str, worker: str) -> None:
+        """Add to the row of a dead process the call that it died in."""
+        assert self.table is not None
+        target, identifier = _names(nodeid)
+        cell = self.table.cells[target][identifier]
+        case = ledger.case_of(Path(self.request.folder), worker)
+        if case is None:
+            cell.reason += "; the property makes its own calls, so the input is not known"
+            return
+        # Properties also call it on variations of a case: with another mask, or on a part.
+        cell.reason += f"; the case at hand was {_summary(case)}"
+        cell.counterexample = {
+            "what": cell.reason,
+            "got": "no answer",
+            "wanted": "an answer",
+            "bound": "exact",
+            "case": case.to_dict(),
+            "script": case.script(self.imports[target]),
+            "again": f"python -m wavemae.properties {target} -k {identifier} "
+            f"--profile {self.options.profile} --seed {self.options.seed}",
+        }
+
+    def deadly(self) -> list[str]:
+        """For each property that a process died under, a program that shows it."""
+        assert self.table is not None
+        out = []
+        for nodeid in self.died:
+            target, identifier = _names(nodeid)
+            found = self.table.cells[target][identifier].counterexample
+            if found:
+                out += ["", f"{target} {identifier}: {found['what']}", ""]
+                out += [f"    {line}".rstrip() for line in found["script"].splitlines()]
+                out += ["", f"again:  {found['again']}"]
+        return out
+
+
+def _summary(case: Case) -> str:
+    """A case in a line."""
+    reduction = f", reduction={case.reduction!r}" if case.reduction else ""
+    bits = case.mask.bits
+    mask = bits if isinstance(bits, str) else "".join("01"[bit] for bit in bits)
+    return (
+        f"{case.function} of shape {case.shape}, {case.x_recon.dtype} and {case.x.dtype}, "
+        f"mask {mask}{reduction}"
+    )
+
+
+def _names(nodeid: str) -> tuple[str, str]:
+    """Target and property of a node."""
+    _, *target, identifier = nodeid.split("::")
+    return "::".join(target), identifier

@@ -1,0 +1,114 @@
+"""Where a target is, as far as one can tell without importing anything."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import pkgutil
+import sys
+from collections.abc import Iterable, Sequence
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from pathlib import Path
+
+from ..subject import split
+
+
+def fault(target: str) -> str | None:
+    """Why the target leads nowhere, in words, or None where only an import can tell."""
+    place, colon, attribute = split(target)
+    if not target.strip():
+        return "a target is empty; name a module or a file"
+    if colon and not (place and all(part.isidentifier() for part in attribute.split("."))):
+        return (
+            f"{target!r} needs a module or a file before the colon and the name of a Subject after"
+        )
+    path = Path(place)
+    if place.endswith(".py"):
+        if path.is_dir():
+            return f"{place!r} is a folder; name a .py file in it"
+        if not path.is_file():
+            return f"there is no file {place!r}{_meant(place, map(str, path.parent.glob('*.py')))}"
+        if not os.access(path, os.R_OK):
+            return f"the file {place!r} cannot be read"
+        return None
+    if not all(part.isidentifier() for part in place.split(".")):
+        if path.is_dir():
+            return f"{place!r} is a folder; name a .py file in it, or its module with dots"
+        if path.with_name(path.name + ".py").is_file():
+            return f"there is no file {place!r}; did you mean {place + '.py'!r}?"
+        if path.exists():
+            return _other_file(place)
+        return f"there is no module and no file {place!r}; the path of a file ends in .py"
+    reason = _no_module(place)
+    return _other_file(place) if reason and path.is_file() else reason
+
+
+def _other_file(place: str) -> str:
+    return f"{place!r} is no Python file; its name must end in .py"
+
+
+def _no_module(name: str) -> str | None:
+    """Why there is no such module; None where there is one, or where its package makes it up."""
+    locations: Sequence[str] | None = None
+    parts = name.split(".")
+    for depth in range(1, len(parts) + 1):
+        known = ".".join(parts[:depth])
+        spec = _spec(known, locations)
+        if spec is None:
+            packages = pkgutil.iter_modules(None if locations is None else list(locations))
+            beside = _meant(parts[depth - 1], (module.name for module in packages))
+            inside = f" in the package {'.'.join(parts[: depth - 1])!r}" if depth > 1 else ""
+            advice = beside or "; for a file give its path, ending in .py"
+            return (
+                f"there is no module {parts[depth - 1]!r}{inside} (asked for by {name!r}){advice}"
+            )
+        if depth == len(parts):
+            if spec.loader is None or spec.origin in (None, "namespace"):
+                return f"{name!r} is a folder without an __init__.py; name a module in it"
+            return None
+        if not _plain(spec):
+            return None  # only importing it can tell what it holds
+        locations = spec.submodule_search_locations or []
+    return None
+
+
+def _spec(name: str, locations: Sequence[str] | None) -> ModuleSpec | None:
+    """`importlib.util.find_spec`, which imports the packages on the way, without importing them."""
+    for finder in sys.meta_path:
+        find = getattr(finder, "find_spec", None)
+        spec: ModuleSpec | None = find(name, locations) if find else None
+        if spec is not None:
+            return spec
+    return None
+
+
+def _plain(spec: ModuleSpec) -> bool:
+    """Whether a package holds what lies in its folders, and makes up no module of its own."""
+    if spec.loader is None or spec.origin in (None, "namespace"):
+        return bool(spec.submodule_search_locations)
+    if not isinstance(spec.loader, SourceFileLoader):
+        return False
+    text = spec.loader.get_data(str(spec.origin))
+    return b"__path__" not in text and b"sys.modules" not in text
+
+
+def _meant(name: str, others: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(others), n=1, cutoff=0.7)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def place_of(target: str) -> tuple[str, str]:
+    """What two names of one target have in common: its file, where known, and its attribute."""
+    place, _, attribute = split(target)
+    if place.endswith(".py"):
+        return str(Path(place).resolve()), attribute
+    parts = place.split(".")
+    locations: Sequence[str] | None = None
+    for depth in range(1, len(parts) + 1):
+        spec = _spec(".".join(parts[:depth]), locations)
+        if spec is None:
+            return place, attribute
+        locations = spec.submodule_search_locations or []
+        if depth == len(parts) and spec.origin and Path(spec.origin).is_file():
+            return str(Path(spec.origin).resolve()), attribute
+    return place, attribute

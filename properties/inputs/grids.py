@@ -1,0 +1,208 @@
+"""Grids: every combination of what is small in number, simplest first, so that no corner hides."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterable, Iterator, Sequence
+
+from .cases import DTYPES, FUNCTIONS, REDUCTIONS, Case
+from .effort import Effort
+from .layouts import LAYOUTS
+from .masks import MASK_PATTERNS, Mask
+from .operands import Operand
+from .values import INF, NAN, Constant, Lattice
+
+SAME_PAIRS = tuple((d, d) for d in DTYPES)
+
+
+def some(cases: Iterable[Case], effort: Effort) -> Iterator[Case]:
+    """All cases of a short list, or every fifth in a thin profile."""
+    return itertools.islice(
+        cases, effort.seed % 5 if effort.thin > 1 else 0, None, min(5, effort.thin)
+    )
+
+
+_POISONS = (NAN, INF, -INF, 1e30, -65504.0, 3.5)
+
+
+def poisonings(case: Case) -> Iterator[Case]:
+    """The case with a poison outside the mask: in x_recon, in x, in both."""
+    for poison in _POISONS:
+        if case.x_recon.dtype == "float16" and abs(poison) == 1e30:
+            continue
+        yield case.but(x_recon__outside=poison)
+        yield case.but(x__outside=poison)
+        yield case.but(x_recon__outside=poison, x__outside=-poison)
+        yield case.but(x_recon__outside=poison, x__outside=poison)
+
+
+def gradcheck_cases(effort: Effort) -> Iterator[Case]:
+    return small_grid(
+        effort,
+        shapes=((2, 3), (1, 3)),
+        patterns=("bernoulli", "full", "empty", "one"),
+        pairs=(("float64", "float64"),),
+        share=2,
+        grads=GRADS,
+    )
+
+
+def mode_grid(effort: Effort, pairs: Sequence[tuple[str, str]], share: int = 2) -> Iterator[Case]:
+    """Small grids with and without gradients, and differences that half precision would round."""
+    yield from small_grid(
+        effort,
+        share=share,
+        shapes=((1, 1), (2, 3), (33, 40)),
+        patterns=("full", "bernoulli", "empty"),
+        pairs=pairs,
+        grads=((), ("x_recon", "x")),
+    )
+    for dtype, (function, reduction), grads in itertools.product(
+        ("float16", "bfloat16"), CALLS, ((), ("x_recon",))
+    ):
+        operands = Operand(dtype, Constant(2048.0)), Operand(dtype, Constant(0.5))
+        yield Case(function, reduction, (2, 3), *operands, grads=grads)
+
+
+SMALL_SHAPES = ((1, 1), (1, 2), (2, 1), (2, 2), (1, 5), (5, 1), (2, 3), (3, 2), (4, 4), (3, 7))
+EMPTY_SHAPES = ((0, 0), (0, 3), (3, 0), (0, 1), (1, 0))
+CALLS = tuple((function, reduction) for function in FUNCTIONS for reduction in (None, *REDUCTIONS))
+GRADS = (("x_recon",), ("x_recon", "x"), ("x",))
+SELECTING_PATTERNS = ("full", *(p for p in MASK_PATTERNS if p not in ("full", "empty")))
+PAIRS = tuple(sorted(itertools.product(DTYPES, DTYPES), key=lambda p: (p[0] != p[1], p)))
+
+
+def sizes(largest: int) -> list[tuple[int, int]]:
+    """Shapes whose sizes straddle powers of two, where tails, vectors, blocks and threads begin."""
+    lengths = [15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 129, 255, 257, 1023, 1024, 1025, 2049]
+    shapes = [(1, n) for n in lengths] + [(n, 1) for n in lengths]
+    shapes += [(2, 8), (3, 11), (8, 8), (7, 19), (16, 16), (33, 31), (5, 205), (64, 65), (257, 3)]
+    shapes += [(4097, 2), (9, 1025), (128, 128), (1, 32769), (32769, 1), (300, 111), (257, 257)]
+    shapes += [(256, 256), (1, 65537), (65537, 1), (129, 1023), (512, 512), (1, 2**18 + 1)]
+    shapes += [(513, 1025), (1024, 1024), (1025, 1024)]
+    return sorted((s for s in shapes if s[0] * s[1] <= largest * 1.01), key=lambda s: s[0] * s[1])
+
+
+def thinned(cases: Iterable[Case], effort: Effort) -> Iterator[Case]:
+    """Every case, or in a thin profile a share of them that the seed chooses."""
+    everything = list(cases)
+    effort = effort.for_grid_of(len(everything))
+    return (case for number, case in enumerate(everything) if effort.keeps(number))
+
+
+def small_grid(
+    effort: Effort,
+    *,
+    shapes: Sequence[tuple[int, int]] = SMALL_SHAPES,
+    patterns: Sequence[str] = MASK_PATTERNS,
+    calls: Sequence[tuple[str, str | None]] = CALLS,
+    pairs: Sequence[tuple[str, str]] = PAIRS,
+    grads: Sequence[tuple[str, ...]] = ((),),
+    upstreams: Sequence[float] = (1.0,),
+    share: int = 1,
+) -> Iterator[Case]:
+    """Shape × mask pattern × dtypes × call × which inputs require grad × upstream gradient.
+
+    Values are lattice values that change with the seed and with every case.
+    """
+    combinations = list(itertools.product(shapes, patterns, pairs, calls, grads, upstreams))
+    effort = effort.for_grid_of(len(combinations), share)
+    for number, (shape, pattern, pair, (function, reduction), wanted, up) in enumerate(
+        combinations
+    ):
+        if effort.keeps(number):
+            yield Case(
+                function,
+                reduction,
+                shape,
+                Operand(pair[0], Lattice(effort.seed + 2 * number)),
+                Operand(pair[1], Lattice(effort.seed + 2 * number + 1)),
+                Mask(pattern, effort.seed + number),
+                grads=wanted,
+                upstream=up,
+                salt=number,
+            )
+
+
+def sized_grid(
+    effort: Effort,
+    *,
+    patterns: Sequence[str] = ("full", "last", "first", "bernoulli", "one", "all_but_one", "tail"),
+    dtypes: Sequence[str] = DTYPES,
+    largest: int = 2**20,
+    grads: tuple[str, ...] = (),
+    repeat: int = 1,
+) -> Iterator[Case]:
+    """One case or more for each size: patterns, dtypes, calls and layouts rotate through them."""
+    shapes = sizes(min(largest, effort.largest))
+    number = effort.seed % 1000
+    cases = []
+    for shape in shapes:
+        small = shape[0] * shape[1] <= 5000
+        for pattern in patterns:
+            for _ in range(repeat if small else 1):
+                number += 1
+                function, reduction = CALLS[number % len(CALLS)]
+                dtype = dtypes[number % len(dtypes)]
+                other = dtypes[number // 3 % len(dtypes)] if number % 4 == 0 else dtype
+                layout = LAYOUTS[number // 2 % 5] if number % 5 == 0 else "contiguous"
+                cases.append(
+                    Case(
+                        function,
+                        reduction,
+                        shape,
+                        Operand(dtype, Lattice(number), layout),
+                        Operand(other, Lattice(number + 7)),
+                        Mask(pattern, number),
+                        grads=grads,
+                        upstream=(1.0, -2.5, 3.0)[number % 3],
+                        salt=number,
+                    )
+                )
+    return thinned(cases, effort)
+
+
+def scattered(
+    effort: Effort,
+    *,
+    count: int = 320,
+    largest: int = 2**14,
+    layouts: Sequence[str] = ("contiguous",),
+    grads: Sequence[tuple[str, ...]] = ((),),
+) -> Iterator[Case]:
+    """Cases of any size up to `largest` elements, everything about them by chance; small first.
+
+    Where a mistake needs a certain length and a certain dtype, mask or layout together, no grid of
+    either finds it. Sides are of every magnitude, round numbers among them.
+    """
+    chance = random.Random(effort.seed)
+    cases = []
+    for _ in range(count * (8 if effort.profile == "deep" else 1)):
+        long = chance.randint(1, 2 ** chance.randint(1, largest.bit_length() - 1))
+        if chance.random() < 0.5:
+            step = chance.choice([n for n in (6, 8, 10, 32, 48, 100, 1000) if n <= largest])
+            long = step * chance.randint(
+                1, 2 ** chance.randint(0, (largest // step).bit_length() - 1)
+            )
+        short = chance.randint(1, 2 ** chance.randint(0, (largest // long).bit_length() - 1))
+        function, reduction = chance.choice(CALLS)
+        dtype, salt = chance.choice(DTYPES), chance.randrange(10000)
+        other = dtype if chance.random() < 0.5 else chance.choice(DTYPES)
+        laid_out = [chance.choice(layouts)] * 3
+        if chance.random() < 0.6:
+            laid_out = [chance.choice(layouts) for _ in range(3)]
+        cases.append(
+            Case(
+                function,
+                reduction,
+                chance.choice([(short, long), (long, short)]),
+                Operand(dtype, Lattice(salt), laid_out[0]),
+                Operand(other, Lattice(salt + 1), laid_out[1]),
+                Mask(chance.choice(SELECTING_PATTERNS), salt, laid_out[2]),
+                grads=chance.choice(grads),
+                upstream=chance.choice((1.0, -2.5, 3.0)) if any(grads) else 1.0,
+                salt=salt,
+            )
+        )
+    return iter(sorted(cases, key=lambda case: case.count))

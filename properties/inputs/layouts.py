@@ -1,0 +1,184 @@
+"""Memory layouts. Each knows how to build itself and how to print itself in a reproducer.
+
+A new one is a subclass below, and an entry in the list at the end.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Shape = tuple[int, int]
+
+
+class Layout:
+    """How a tensor lies in memory: contiguous here, otherwise in subclasses.
+
+    What lies between the values is NaN, or True in a mask.
+
+    Attributes:
+        name: by which a case names it.
+        dense: every value has a place of its own.
+    """
+
+    name = "contiguous"
+    dense = True
+
+    def build(self, values: Tensor) -> Tensor:
+        """A tensor of these values, which it shares no memory with, in this layout."""
+        return values.clone()
+
+    def text(self, values: list[Any], shape: Shape, dtype: torch.dtype) -> str:
+        """The expression that builds it; `values` row by row, at least one."""
+        return f"torch.tensor({values}, dtype={dtype})"
+
+
+class _Transposed(Layout):
+    name = "transposed"
+
+    def build(self, values: Tensor) -> Tensor:
+        return values.t().contiguous().t()
+
+    def text(self, values: list[Any], shape: Shape, dtype: torch.dtype) -> str:
+        return f"{super().text(values, shape, dtype)}.t().contiguous().t()"
+
+
+class _InBuffer(Layout):
+    """A window of a larger buffer."""
+
+    def sizes(self, shape: Shape) -> tuple[int, ...]:
+        """The shape of the buffer."""
+        raise NotImplementedError
+
+    def window(self, shape: Shape) -> str:
+        """What selects the values in the buffer, as Python writes it."""
+        raise NotImplementedError
+
+    def select(self, buffer: Tensor, shape: Shape) -> Tensor:
+        """The same selection."""
+        raise NotImplementedError
+
+    def build(self, values: Tensor) -> Tensor:
+        rows, columns = values.shape
+        trap: Any = True if values.dtype == torch.bool else math.nan
+        buffer = values.new_full(self.sizes((rows, columns)), trap)
+        return self.select(buffer, (rows, columns)).copy_(values)
+
+    def text(self, values: list[Any], shape: Shape, dtype: torch.dtype) -> str:
+        trap = True if dtype == torch.bool else "float('nan')"
+        buffer = f"torch.full({self.sizes(shape)}, {trap}, dtype={dtype})"
+        return f"{buffer}{self.window(shape)}.copy_({super().text(values, shape, dtype)})"
+
+
+class _Offset(_InBuffer):
+    name = "offset"
+
+    def sizes(self, shape: Shape) -> tuple[int, ...]:
+        return (shape[0] * shape[1] + 3,)
+
+    def window(self, shape: Shape) -> str:
+        return f"[3:].view({shape[0]}, {shape[1]})"
+
+    def select(self, buffer: Tensor, shape: Shape) -> Tensor:
+        return buffer[3:].view(shape)
+
+
+class _StridedColumns(_InBuffer):
+    name = "strided_columns"
+
+    def sizes(self, shape: Shape) -> tuple[int, ...]:
+        return (shape[0], 2 * shape[1] + 1)
+
+    def window(self, shape: Shape) -> str:
+        return "[:, 1::2]"
+
+    def select(self, buffer: Tensor, shape: Shape) -> Tensor:
+        return buffer[:, 1::2]
+
+
+class _StridedRows(_InBuffer):
+    name = "strided_rows"
+
+    def sizes(self, shape: Shape) -> tuple[int, ...]:
+        return (2 * shape[0], shape[1] + 2)
+
+    def window(self, shape: Shape) -> str:
+        return "[::2, 1:-1]"
+
+    def select(self, buffer: Tensor, shape: Shape) -> Tensor:
+        return buffer[::2, 1:-1]
+
+
+class _ExpandedRows(Layout):
+    """The first row, in every row."""
+
+    name = "expanded_rows"
+    dense = False
+
+    def build(self, values: Tensor) -> Tensor:
+        return values[:1].clone().expand(values.shape)
+
+    def text(self, values: list[Any], shape: Shape, dtype: torch.dtype) -> str:
+        if shape[0] == 1:
+            return super().text(values, shape, dtype)
+        return f"{super().text(values[:1], shape, dtype)}.expand{shape}"
+
+
+class _ExpandedColumns(Layout):
+    """The first column, in every column."""
+
+    name = "expanded_columns"
+    dense = False
+
+    def build(self, values: Tensor) -> Tensor:
+        return values[:, :1].clone().expand(values.shape)
+
+    def text(self, values: list[Any], shape: Shape, dtype: torch.dtype) -> str:
+        if shape[1] == 1:
+            return super().text(values, shape, dtype)
+        return f"{super().text([row[:1] for row in values], shape, dtype)}.expand{shape}"
+
+
+class _SlidingWindows(Layout):
+    """Rows that overlap: all values come from the first row and the last column."""
+
+    name = "sliding_windows"
+    dense = False
+
+    def build(self, values: Tensor) -> Tensor:
+        if values.numel() == 0:
+            return values.clone()
+        return torch.cat([values[0], values[1:, -1]]).unfold(0, values.shape[1], 1)
+
+    def text(self, values: list[Any], shape: Shape, dtype: torch.dtype) -> str:
+        line = [*values[0], *(row[-1] for row in values[1:])]
+        return f"{super().text(line, shape, dtype)}.unfold(0, {shape[1]}, 1)"
+
+
+_ALL = (
+    Layout(),
+    _Transposed(),
+    _Offset(),
+    _StridedColumns(),
+    _StridedRows(),
+    _ExpandedRows(),
+    _ExpandedColumns(),
+    _SlidingWindows(),
+)
+LAYOUTS = tuple(layout.name for layout in _ALL)
+DENSE_LAYOUTS = tuple(layout.name for layout in _ALL if layout.dense)
+
+
+def named(name: str) -> Layout:
+    """The layout of that name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    for layout in _ALL:
+        if layout.name == name:
+            return layout
+    raise ValueError(f"layout must be one of {LAYOUTS}, got {name!r}")

@@ -1,0 +1,1 @@
+"""What is right: exact arithmetic, and the comparisons with it."""

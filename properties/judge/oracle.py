@@ -1,0 +1,281 @@
+"""The exact answer, in rational arithmetic, and how far from it the contract lets a result be.
+
+Nothing here computes with torch: tensors are only read. Every float is a dyadic rational, so the
+sum of squares is exact, whatever the magnitudes. The bounds are those of C6 and C11; no number in
+this file was tuned to an implementation.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..inputs.cases import Inputs
+
+SUM_ROUNDOFFS = 256  # derived at the end of CONTRACT.md
+HALF_ROUNDOFFS = 64  # of results that a subject gives in half: 256 of bfloat16's would be all
+GRADIENT_ROUNDOFFS = 16
+
+
+@dataclass(frozen=True)
+class Format:
+    """A binary floating-point format: unit roundoff, largest finite, smallest positive number."""
+
+    roundoff: Fraction
+    largest: Fraction
+    smallest: Fraction
+    smallest_normal: Fraction
+
+    @functools.cached_property
+    def overflow(self) -> Fraction:
+        """The least real number that rounds to infinity."""
+        return self.largest * (1 + self.roundoff / (2 - 2 * self.roundoff))
+
+
+def result_dtype(x_recon: torch.dtype, x: torch.dtype) -> torch.dtype:
+    """C5: the dtype to which both and float32 promote."""
+    return torch.promote_types(torch.promote_types(x_recon, x), torch.float32)
+
+
+@functools.cache
+def format_of(dtype: torch.dtype) -> Format:
+    """Read from `torch.finfo`; the smallest subnormal is smallest normal × machine epsilon."""
+    info = torch.finfo(dtype)
+    epsilon, tiny = Fraction(info.eps), Fraction(info.smallest_normal)
+    return Format(epsilon / 2, Fraction(info.max), tiny * epsilon, tiny)
+
+
+@dataclass(frozen=True)
+class Exact:
+    """Σ over the mask of (x_recon − x)²: a rational, or "nan", or "inf"; n True of the mask; B."""
+
+    total: Fraction | str
+    selected: int
+    batch: int
+
+    def reduced(self, reduction: str) -> Fraction | str:
+        """The value of C4 and C7 under a reduction."""
+        if isinstance(self.total, str):
+            return self.total
+        return self.total / self.divisor(reduction)
+
+    def divisor(self, reduction: str) -> int:
+        return max(1, {"sum": 1, "mean": self.selected, "batch_mean": self.batch}[reduction])
+
+
+def exact(inputs: Inputs) -> Exact:
+    """The exact sum over the masked positions of tensors as they are."""
+    recon, target, mask = (as_array(t) for t in inputs)
+    a, b = recon[mask], target[mask]
+    selected, batch = int(mask.sum()), int(mask.shape[0])
+    with np.errstate(invalid="ignore"):
+        infinite = np.isinf(a) | np.isinf(b)
+        undefined = np.isnan(a) | np.isnan(b) | (infinite & (a == b))
+    if undefined.any():
+        return Exact("nan", selected, batch)
+    if infinite.any():
+        return Exact("inf", selected, batch)
+    return Exact(sum_of_squares(a, b), selected, batch)
+
+
+def sum_of_squares(a: NDArray[np.float64], b: NDArray[np.float64]) -> Fraction:
+    """Exact Σ (a − b)².
+
+    In 64-bit integers where all values are small multiples of 1/64, else in Python's, equal pairs
+    counted first so that large palettes stay cheap.
+    """
+    if a.size == 0:
+        return Fraction(0)
+    with np.errstate(over="ignore"):
+        p, q = a * 64, b * 64
+    reach = max(np.abs(p).max(), np.abs(q).max())
+    if reach < 2.0**20 and a.size < 2**20 and (p == np.rint(p)).all() and (q == np.rint(q)).all():
+        whole = (p - q).astype(np.int64)  # |whole| < 2²¹, so the sum of squares stays below 2⁶²
+        return Fraction(int((whole * whole).sum()), 64 * 64)
+    if a.size > 256:
+        pairs, counts = _distinct(a, b)
+        a, b = pairs.real, pairs.imag
+        weights = [int(c) for c in counts]
+    else:
+        weights = [1] * a.size
+    ratios = [
+        (p.as_integer_ratio(), q.as_integer_ratio())
+        for p, q in zip(a.tolist(), b.tolist(), strict=True)
+    ]
+    scale = max(max(p[1], q[1]) for p, q in ratios)
+    total = 0
+    for (p, q), weight in zip(ratios, weights, strict=True):
+        difference = p[0] * (scale // p[1]) - q[0] * (scale // q[1])
+        total += weight * difference * difference
+    return Fraction(total, scale * scale)
+
+
+def _distinct(
+    a: NDArray[np.float64], b: NDArray[np.float64]
+) -> tuple[NDArray[np.complex128], NDArray[np.int64]]:
+    """The distinct pairs (a, b) as complex numbers, which NumPy sorts fast, and their counts."""
+    if a.min() == a.max() and b.min() == b.max():
+        return np.array([complex(a[0], b[0])]), np.array([a.size])
+    pairs = np.empty(a.size, dtype=np.complex128)
+    pairs.real, pairs.imag = a, b
+    return np.unique(pairs, return_counts=True)
+
+
+def as_array(tensor: Tensor) -> NDArray[np.float64]:
+    """The tensor's values in float64 (which holds every supported dtype exactly), or its bits."""
+    tensor = tensor.detach().resolve_neg().cpu()  # NumPy knows no lazy negation
+    array = (tensor if tensor.dtype == torch.bool else tensor.double()).numpy()
+    return np.asarray(array)
+
+
+def any_order(selected: int) -> int:
+    """C6's roundoffs in whichever order n terms are added: n − 1 additions and what is around."""
+    return selected + 8
+
+
+def sum_roundoffs(
+    selected: int, dtype: torch.dtype, *, most: float = SUM_ROUNDOFFS, ordered: bool = True
+) -> float:
+    """C6 for n terms: min(n + 8, most), or n + 8 where the order of addition is not the subject's.
+
+    A `most` beyond the contract's is a weaker claim, and then holds for every n.
+    """
+    if most > SUM_ROUNDOFFS:
+        return max(most, any_order(selected))
+    if format_of(dtype).roundoff > format_of(torch.float32).roundoff:
+        most = min(most, HALF_ROUNDOFFS)
+    return min(any_order(selected), most) if ordered else any_order(selected)
+
+
+def tangent_roundoffs(selected: int, *, ordered: bool = True) -> float:
+    """Of a sum of gradients times tangents: each is within C11, and they are added as in C6."""
+    added = any_order(selected)
+    return GRADIENT_ROUNDOFFS + (min(added, SUM_ROUNDOFFS) if ordered else added)
+
+
+def value_bound(answer: Exact, reduction: str, dtype: torch.dtype, roundoffs: float) -> Fraction:
+    """C6: `roundoffs` unit roundoffs of the result, and what underflow may take.
+
+    That is one smallest subnormal for each square and one for the division.
+    """
+    assert isinstance(answer.total, Fraction)
+    fmt = format_of(dtype)
+    relative = Fraction(roundoffs) * fmt.roundoff * abs(answer.total) / answer.divisor(reduction)
+    return relative + (answer.selected + 1) * fmt.smallest
+
+
+def value_fault(
+    got: Tensor,
+    answer: Exact,
+    reduction: str,
+    *,
+    roundoffs: float | None = None,
+    dtype: torch.dtype | None = None,
+) -> tuple[str, str] | None:
+    """None if `got` is a right value in the format of `dtype`, else (wanted, bound) in words.
+
+    `roundoffs` are those of C6, unless others are given. Beyond the range of the dtype +inf is
+    right (C6). Where only the sum overflows and the quotient would be in range, both the quotient
+    and +inf are right: the contract leaves it open.
+    """
+    value = got.item()
+    wanted = answer.reduced(reduction)
+    if isinstance(wanted, str):
+        right = math.isnan(value) if wanted == "nan" else value == math.inf
+        return None if right else (wanted, "exact (C9)")
+    dtype = dtype or got.dtype
+    if roundoffs is None:
+        roundoffs = sum_roundoffs(answer.selected, dtype)
+    bound = value_bound(answer, reduction, dtype, roundoffs)
+    fmt = format_of(dtype)
+    if value == math.inf:
+        assert isinstance(answer.total, Fraction)
+        reach = answer.total * (1 + Fraction(roundoffs) * fmt.roundoff)
+        return None if reach >= fmt.overflow else (shown(wanted), f"± {shown(bound)}")
+    if wanted - bound >= fmt.overflow:
+        return ("inf", f"the exact value {shown(wanted)} is beyond {shown(fmt.largest)} (C6)")
+    if math.isfinite(value) and abs(Fraction(value) - wanted) <= bound:
+        return None
+    return (shown(wanted), f"± {shown(bound)} ({roundoffs:g} unit roundoffs, C6)")
+
+
+def shown(number: Fraction) -> str:
+    """A rational to 17 digits; whole where it is short."""
+    if number.denominator == 1 and abs(number) < 10**15:
+        return str(number.numerator)
+    try:
+        return (
+            f"{float(number):.17g}" if float(number) else f"{number.numerator}/{number.denominator}"
+        )
+    except OverflowError:
+        digits = len(str(abs(number.numerator) // number.denominator)) - 1
+        return f"about 1e{digits}"
+
+
+def gradient_fault(
+    got: Tensor,
+    inputs: Inputs,
+    reduction: str,
+    *,
+    sign: int,
+    upstream: float = 1.0,
+    roundoffs: float = GRADIENT_ROUNDOFFS,
+) -> tuple[tuple[int, int], float, float, float] | None:
+    """The first position whose gradient is wrong: (position, got, wanted, bound), or None.
+
+    wanted = sign · 2 (x_recon − x) · mask · upstream / divisor, within 16 unit roundoffs of the
+    gradient's dtype (C11), exactly zero outside the mask (C12). Evaluated in numpy.longdouble;
+    where that is no wider than float64, its two roundings come out of the sixteen. Where a product
+    on the way leaves the range of the arithmetic (overflow, or bits lost in subnormals), whatever
+    some order of evaluation gives is right.
+    """
+    recon, target, bits = (as_array(t) for t in inputs)
+    mask = bits.astype(np.bool_)
+    values = as_array(got)
+    outside = values[~mask]
+    if outside.size and not (outside == 0).all():
+        spots = np.argwhere(~mask & ~(values == 0))
+        r, c = (int(i) for i in spots[0])
+        return (r, c), float(values[r, c]), 0.0, 0.0
+    if not mask.any():
+        return None
+    divisor = {"sum": 1, "mean": int(mask.sum()), "batch_mean": mask.shape[0]}[reduction]
+    working = result_dtype(inputs.x_recon.dtype, inputs.x.dtype)
+    fmt, work = format_of(got.dtype), format_of(working)
+    with np.errstate(all="ignore"):
+        wide = np.longdouble
+        d = recon.astype(wide) - target.astype(wide)
+        wanted = sign * 2 * d * wide(upstream) / divisor
+        product = np.maximum(np.maximum(abs(2 * d), abs(2 * d * upstream)), abs(wanted))
+        risky = product >= float(work.largest)
+        # A scale or product that is subnormal in the working dtype has lost bits before the end.
+        factor = min(abs(upstream) / divisor, abs(upstream) or 1.0, 1.0)
+        slack = float(fmt.smallest) + (
+            2 * np.abs(d) * float(work.smallest) if factor < float(work.smallest_normal) else 0
+        )
+        slack = slack + float(work.smallest) * max(1.0, abs(upstream))
+        bound = roundoffs * float(fmt.roundoff) * np.abs(wanted) + slack
+        close = np.abs(values - wanted) <= bound
+        same = (np.isnan(values) & np.isnan(wanted)) | (values == wanted)
+        top = float(fmt.largest)
+        saturated = (
+            np.isinf(values) & (np.sign(values) == np.sign(wanted)) & (np.abs(wanted) + bound > top)
+        )
+        near = (
+            (np.abs(values) == top)
+            & (np.abs(wanted) + bound >= top)
+            & (np.abs(wanted) - bound <= top)
+        )
+        spilled = risky & np.isinf(values) & (np.sign(values) == np.sign(wanted))
+        right = close & np.isfinite(wanted) | same | saturated | near | spilled | ~mask
+    if right.all():
+        return None
+    r, c = (int(i) for i in np.argwhere(~right)[0])
+    return (r, c), float(values[r, c]), float(wanted[r, c]), float(np.asarray(bound)[r, c])

@@ -1,0 +1,167 @@
+"""Was a bad call refused as C3 says?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..inputs.bad import BASE, Bad, bases
+from ..inputs.cases import NAMES, Case, Inputs
+from ..inputs.effort import Effort
+from ..inputs.grids import CALLS
+from .bits import same_bits
+from .probe import Probe
+from .violation import Violation
+
+
+def refused(probe: Probe, bad: Bad, case: Case, *, words: bool = False) -> None:
+    """Raise unless the bad call is refused with the right error and nothing is modified.
+
+    With `words`, judge the message instead: it must name the argument and state the facts.
+    """
+    inputs = probe.build(case)
+    probe.note(inputs.mask)
+    given: dict[str, Any] = dict(zip(NAMES, inputs, strict=True))
+    if bad.argument in given:
+        given[bad.argument] = bad.value(given[bad.argument])
+    before = {name: (t.clone(), t._version) for name, t in given.items() if _plain_tensor(t)}
+    text = partial(_bad_call, probe, bad, case)
+    wanted = " or ".join(
+        e.__name__ for e in (bad.error if isinstance(bad.error, tuple) else (bad.error,))
+    )
+    what = f"{bad.argument} = {bad.make}"
+    message = ""
+    try:
+        probe.calls += 1
+        keyword = {} if case.reduction is None else {"reduction": case.reduction}
+        if bad.argument == "reduction":
+            keyword = {"reduction": bad.value(inputs.x)}
+        got = probe.function(case.function)(*given.values(), **keyword)
+    except bad.error as error:
+        message = str(error)
+    except Exception as error:
+        if words:
+            return  # another property judges the type
+        raise Violation(
+            f"{what} is refused with the wrong kind of error",
+            got=f"{type(error).__name__}: {error}",
+            wanted=wanted,
+            script=text,
+        ) from None
+    else:
+        if words:
+            return
+        raise Violation(f"{what} is accepted", got=got, wanted=wanted, script=text)
+    if words:
+        _informs(bad, message, text)
+        return
+    for name, (copy, version) in before.items():
+        tensor = given[name]
+        if tensor._version != version or not same_bits(tensor, copy):
+            raise Violation(
+                f"{name} was modified by a call that was refused",
+                got=tensor,
+                wanted=copy,
+                script=text,
+            )
+
+
+def _bad_call(probe: Probe, bad: Bad, case: Case) -> str:
+    reduction = "" if case.reduction is None else f", reduction={case.reduction!r}"
+    lines = case.script(probe.subject.imports, call=False).splitlines()
+    if bad.argument in NAMES:
+        lines += [f"good = {bad.argument}", f"{bad.argument} = {bad.make}"]
+    else:
+        reduction = f", reduction={bad.make}"
+    return "\n".join([*lines, f"{case.function}(x_recon, x, mask{reduction})  # must raise"])
+
+
+def _plain_tensor(value: Any) -> bool:
+    return (
+        isinstance(value, Tensor)
+        and value.layout == torch.strided
+        and not value.is_nested
+        and value.device.type != "meta"
+        and value.element_size() <= 8
+        and value.dtype != torch.complex32  # which torch cannot compare
+        and not value.is_quantized
+        and not str(value.dtype).startswith("torch.float8")
+    )
+
+
+def _informs(bad: Bad, message: str, script: Callable[[], str]) -> None:
+    if not re.search(rf"(?<![A-Za-z_0-9]){bad.argument}(?![A-Za-z_0-9])", message):
+        raise Violation(
+            f"the message does not name the argument {bad.argument}",
+            got=message,
+            wanted=f"the word {bad.argument}",
+            script=script,
+        )
+    lower = message.lower()
+    for fact in bad.facts:
+        if not re.search(fact, lower):
+            raise Violation(
+                "the message does not say what came",
+                got=message,
+                wanted=f"something that matches {fact!r}",
+                script=script,
+            )
+
+
+def all_refused(
+    probe: Probe, effort: Effort, table: tuple[Bad, ...], shapes: tuple[tuple[int, int], ...]
+) -> None:
+    for bad in table:
+        for case in bases(bad.argument, effort):
+            if "numpy" in bad.make or "tolist" in bad.make:
+                case = case.but(grads=())
+            for shape in shapes:
+                refused(probe, bad, probe.fit(case.but(shape=shape)))
+
+
+Call = Callable[..., Any]
+
+
+def spoilt(
+    bad: Bad, case: Case, inputs: Inputs, place: Callable[[Tensor], Tensor] = lambda t: t
+) -> tuple[list[Any], dict[str, Any]]:
+    """What the call is given: the three tensors and the reduction, one of them bad."""
+    given = {name: place(tensor) for name, tensor in inputs._asdict().items()}
+    keyword = {} if case.reduction is None else {"reduction": case.reduction}
+    if bad.argument == "reduction":
+        keyword = {"reduction": bad.value(given["x"])}
+    else:
+        given[bad.argument] = bad.value(given[bad.argument])
+    return [*given.values()], keyword
+
+
+def must_refuse(bad: Bad, where: str, call: Call, probe: Probe, case: Case) -> None:
+    """Raise unless `call()` raises the error that C3 wants of this bad argument."""
+    probe.calls += 1
+    try:
+        got = call()
+    except bad.error:
+        return
+    except Exception as error:
+        got = f"{type(error).__name__}: {error}"
+    wanted = bad.error if isinstance(bad.error, tuple) else (bad.error,)
+    raise Violation(
+        f"{where}, {bad.argument} = {bad.make} is not refused as it should be",
+        got=got,
+        wanted=" or ".join(e.__name__ for e in wanted),
+        case=case,
+    )
+
+
+def good_call(probe: Probe, number: int) -> tuple[Case, Inputs]:
+    """A good call to spoil; function and reduction rotate."""
+    function, reduction = CALLS[number % len(CALLS)]
+    case = probe.fit(BASE.but(function=function, reduction=reduction))
+    inputs = probe.build(case)
+    probe.note(inputs.mask)
+    return case, inputs

@@ -1,0 +1,1 @@
+"""Processes that make one call on DTensors together."""

@@ -1,0 +1,259 @@
+"""Can the device and the targets be used at all? Asked before anything else, out of process.
+
+A target that fails to import, hangs, exits or kills its process does so here. The smoke calls ask
+for nothing but an answer: whether it is right is for the properties to say.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import math
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import stopping
+
+if TYPE_CHECKING:
+    from ..subject import Subject
+
+SECONDS = 60
+
+# A fork has torch imported already, which otherwise takes seconds; macOS and Windows want a spawn.
+if sys.platform == "linux":
+    _START = multiprocessing.get_context("fork")
+else:
+    _START = multiprocessing.get_context("spawn")
+
+_CHILD = (
+    "import json, sys; request = json.loads(sys.argv[1]); sys.path[:] = request.pop('path'); "
+    "from wavemae.properties.run import preflight; preflight.serve(**request)"
+)
+
+
+@dataclass
+class Found:
+    """What is known of a target before it is judged.
+
+    Attributes:
+        fault: why it cannot be used, in words, or None.
+        imports: the line that brings its functions into a reproducer's scope.
+        sources: path and SHA-256 of its own file and of those that its functions were defined in.
+    """
+
+    fault: str | None = None
+    imports: str = ""
+    sources: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Answer:
+    """What the preflight found out; `device` says why the device cannot be used, or is None."""
+
+    device: str | None
+    targets: dict[str, Found]
+
+    def faults(self) -> dict[str, str]:
+        """Why each of the targets that cannot be used cannot."""
+        return {t: found.fault for t, found in self.targets.items() if found.fault is not None}
+
+
+def digest(file: str) -> str:
+    """The SHA-256 of a file's bytes."""
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest()
+
+
+def patience(number: int) -> float:
+    """Seconds to wait for the answers of so many targets, which share the processor's cores."""
+    return SECONDS * math.ceil(number / (os.cpu_count() or 1))
+
+
+def ask(asked: list[str], device: str) -> Answer:
+    """`examine`, in a process of its own: this one has no use for torch.
+
+    Raises:
+        RuntimeError: the process gave no answer; the message is the last that it printed.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        answer, output = Path(folder) / "answer.json", Path(folder) / "output.txt"
+        request = {"path": sys.path, "asked": asked, "device": device, "answer": str(answer)}
+        with output.open("wb") as stream:
+            process = subprocess.Popen(
+                [sys.executable, "-c", _CHILD, json.dumps(request)],
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=stream,
+                start_new_session=True,  # so that it can be ended with all that it started
+            )
+
+            def end() -> None:
+                stopping.end_group(process.pid)
+                process.kill()
+
+            with stopping.ending(end):
+                process.wait()
+        if not answer.is_file():
+            raise RuntimeError(_last_line(output) or f"exit {process.returncode}")
+        told = json.loads(answer.read_text(encoding="utf-8"))
+    found = {target: Found(**each) for target, each in told["targets"].items()}
+    return Answer(told["device"], found)
+
+
+def serve(asked: list[str], device: str, answer: str) -> None:
+    """The part of the process that is asked."""
+    text = json.dumps(asdict(examine(asked, device)))
+    Path(answer).write_text(text, encoding="utf-8")
+
+
+def examine(asked: list[str], device: str) -> Answer:
+    """Try the device here, and each of the targets in a process of its own."""
+    from . import engine  # noqa: F401  # what the asked processes inherit
+
+    fault = device_fault(device)
+    return Answer(fault, {} if fault else _try_all(asked, device))
+
+
+def device_fault(name: str) -> str | None:
+    """Why no tensor can be built on the device, or None."""
+    import torch
+
+    try:
+        torch.ones(1, device=name).item()
+    except (RuntimeError, AssertionError, NotImplementedError, ValueError) as error:
+        words = str(error).strip().splitlines() or [type(error).__name__]
+        return f"torch {torch.__version__} has no device {name!r} that holds numbers: {words[0]}"
+    return None
+
+
+def smoke(subject: Subject, device: str = "cpu") -> str | None:
+    """Why the subject answers none of the simplest calls, or None if it answers one."""
+    from ..inputs.cases import Case
+    from ..inputs.masks import Mask
+    from ..judge.probe import Probe
+
+    simplest = (
+        Case(shape=(2, 2)),
+        Case(shape=(1, 1)),
+        Case(shape=(2, 4), mask=Mask((True, False, True, False) * 2)),
+    )
+    reason = None
+    for case in simplest:
+        for function in subject.functions:
+            probe = Probe(subject, device)
+            dtype = subject.claims.dtypes[0]
+            case = probe.fit(case.but(x_recon__dtype=dtype, x__dtype=dtype, function=function))
+            try:
+                probe.raw(case, *probe.build(case))
+                return None
+            except (Exception, SystemExit, KeyboardInterrupt) as error:
+                reason = reason or f"{type(error).__name__}: {error}"
+    return f"answers none of the simplest calls; the first raised {reason}"
+
+
+def found_of(target: str, device: str) -> Found:
+    """What there is to know of a target; found out in this process."""
+    from ..judge.violation import SuiteError
+    from ..subject import TargetError, load_subject
+    from .engine import validate
+
+    try:
+        subject = load_subject(target)
+        validate(subject)
+    except (TargetError, SuiteError) as error:
+        return Found(str(error))
+    except (Exception, SystemExit, KeyboardInterrupt) as error:
+        return Found(f"failed on import: {_told(error)}")
+    sources = {file: digest(file) for file in subject.sources()}
+    kind = device.partition(":")[0]
+    if kind not in subject.claims.devices:
+        fault: str | None = f"does not claim the device {kind!r}, but {subject.claims.devices}"
+    else:
+        fault = smoke(subject, device)
+    return Found(fault, subject.imports, sources)
+
+
+def _told(error: BaseException) -> str:
+    """An exception in a line: its type, its words, and where it came from."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{type(error).__name__}: {error.msg} ({error.filename}, line {error.lineno})"
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith("<frozen") and "importlib" not in frame.filename
+    ]
+    own = str(Path(__file__).parents[1])
+    frames = [frame for frame in frames if not frame.filename.startswith(own)]
+    words = " ".join(str(error).split())
+    if not frames:
+        return f"{type(error).__name__}: {words}"
+    places = [f"{frames[-1].filename}, line {frames[-1].lineno}"]
+    if frames[0].filename != frames[-1].filename:
+        places.append(f"from {frames[0].filename}, line {frames[0].lineno}")
+    return f"{type(error).__name__}: {words} ({', '.join(places)})"
+
+
+def _answer(target: str, device: str, answer: Path, output: Path) -> None:
+    """The child's part: whatever is printed goes to one file, the answer to another."""
+    descriptor = os.open(output, os.O_WRONLY | os.O_CREAT)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what a dying process printed is to be seen
+            stream.reconfigure(line_buffering=True)
+    draft = answer.with_suffix(".draft")
+    draft.write_text(json.dumps(asdict(found_of(target, device))), encoding="utf-8")
+    draft.rename(answer)
+
+
+def _try_all(asked: list[str], device: str) -> dict[str, Found]:
+    """What there is to know of each target, found out in a process of its own."""
+    with tempfile.TemporaryDirectory() as name, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Python 3.12 on: forking while pytest-xdist has a thread
+        folder, found = Path(name), {}
+        running: list[tuple[str, Path, Path, Any]] = []
+        try:
+            for number, target in enumerate(asked):
+                answer, output = folder / f"{number}.json", folder / f"{number}.txt"
+                process = _START.Process(
+                    target=_answer, args=(target, device, answer, output), daemon=True
+                )
+                process.start()
+                running.append((target, answer, output, process))
+            end = time.monotonic() + patience(len(asked))
+            for target, answer, output, process in running:
+                process.join(max(0, end - time.monotonic()))
+                found[target] = _outcome(process, answer, output, len(asked))
+        finally:
+            for *_, process in running:
+                process.kill()
+                process.join()
+    return found
+
+
+def _outcome(process: Any, answer: Path, output: Path, number: int) -> Found:
+    if process.is_alive():
+        return Found(f"gave no answer within {patience(number):g} s of import and smoke calls")
+    if answer.is_file():
+        return Found(**json.loads(answer.read_text(encoding="utf-8")))
+    printed = _last_line(output) or "nothing printed"
+    how = f"exit {process.exitcode}"
+    if process.exitcode < 0:
+        how = f"killed by {signal.Signals(-process.exitcode).name}"
+    return Found(f"ended the process on import or in a smoke call ({how}): {printed}")
+
+
+def _last_line(output: Path) -> str:
+    """The last line that was printed."""
+    printed = output.read_text(errors="replace").strip() if output.is_file() else ""
+    return printed.splitlines()[-1] if printed else ""

@@ -1,0 +1,1 @@
+"""The pinned vectors, as JSON, and what makes them."""

@@ -1,0 +1,68 @@
+"""The rooms under properties/: imports run one way, and a clause has one file."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import wavemae.properties
+
+HOUSE = Path(wavemae.properties.__file__).parent
+FILES = sorted(file.relative_to(HOUSE) for file in HOUSE.rglob("*.py"))
+# A room may import from its own floor and those below.
+FLOORS = (
+    ("inputs",),
+    ("judge", "subject"),
+    ("ranks", "vectors"),
+    ("clauses",),
+    ("run",),
+    ("doors",),
+    ("__init__", "__main__"),
+)
+
+
+def floor(room: str) -> int:
+    """The number of a room's floor; a module at the top is a room of its own."""
+    return next(number for number, rooms in enumerate(FLOORS) if room in rooms)
+
+
+def imported(file: Path) -> Iterator[str]:
+    """Every room that a file imports from, and "wavemae" where it names that."""
+    parts = file.with_suffix("").parts
+    for node in ast.walk(ast.parse((HOUSE / file).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.startswith("wavemae"))
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            yield from [str(node.module)] * str(node.module).startswith("wavemae")
+        elif isinstance(node, ast.ImportFrom):
+            package = parts[: len(parts) - node.level]
+            for alias in node.names:
+                yield (*package, *(node.module or alias.name).split("."))[0]
+
+
+@pytest.mark.parametrize("file", FILES, ids=str)
+def test_imports_run_one_way(file: Path) -> None:
+    """From the doors down to the inputs, by relative imports; no implementation is imported."""
+    own = file.with_suffix("").parts[0]
+    above = {room for room in imported(file) if "wavemae" in room or floor(room) > floor(own)}
+    assert not above
+
+
+def test_imports_are_seen() -> None:
+    """The command reaches into rooms; what a file imports from its own room counts too."""
+    assert set(imported(Path("__main__.py"))) == {"doors", "run"}
+    assert {"judge", "inputs", "clauses"} <= set(imported(Path("clauses/c06_accuracy.py")))
+
+
+def test_a_clause_has_one_file() -> None:
+    """c01 to c20, each with the properties of its own clause and no others."""
+    files = sorted((HOUSE / "clauses").glob("c*.py"))
+    assert [file.name[:4] for file in files] == [f"c{number:02}_" for number in range(1, 21)]
+    for file in files:
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+        ids = [str(ast.literal_eval(c.args[0])) for c in calls if ast.unparse(c.func) == "prop"]
+        assert ids
+        assert {name.partition("-")[0] for name in ids} == {f"C{int(file.name[1:3])}"}
