@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import torch
 
+from . import targets
 from .inputs.cases import DEFAULT_REDUCTION, DTYPES, FUNCTIONS, REDUCTIONS
 from .judge import oracle
 
@@ -155,14 +156,6 @@ class Subject:
         return oracle.result_dtype(x_recon, x)
 
 
-def split(target: str) -> tuple[str, str, str]:
-    """(place, ":", attribute); a colon in a Windows drive is part of the place."""
-    place, colon, attribute = target.rpartition(":")
-    if not colon or "/" in attribute or "\\" in attribute:
-        return target, "", ""
-    return place, colon, attribute
-
-
 def code(function: Any) -> CodeType | None:
     """The Python code that a call of the function runs first, or None where there is none."""
     while True:
@@ -191,7 +184,7 @@ def load_subject(target: str) -> Subject:
     Raises:
         TargetError: there is no such module, file or attribute, or it holds no loss.
     """
-    place, _, attribute = split(target)
+    place, _, attribute = targets.split(target)
     module = _import(place)
     found: Any = module
     for part in attribute.split(".") if attribute else []:

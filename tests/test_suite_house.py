@@ -13,7 +13,7 @@ HOUSE = Path(wavemae.properties.__file__).parent
 FILES = sorted(file.relative_to(HOUSE) for file in HOUSE.rglob("*.py"))
 # A room may import from its own floor and those below.
 FLOORS = (
-    ("inputs",),
+    ("inputs", "targets"),
     ("judge", "subject"),
     ("ranks", "vectors"),
     ("clauses",),

@@ -159,7 +159,7 @@ def test_list_of_clauses_is_exact(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_package_that_makes_up_modules_is_asked(folder: Path) -> None:
     """Only importing such a package can tell, so nothing is refused at once."""
     (folder / "pkg" / "__init__.py").write_text("import sys\nsys.modules['pkg.made'] = sys\n")
-    from wavemae.properties.doors import targets
+    from wavemae.properties import targets
 
     assert targets.fault("pkg.made") is None
     (folder / "pkg" / "__init__.py").write_text("")
@@ -169,7 +169,7 @@ def test_a_package_that_makes_up_modules_is_asked(folder: Path) -> None:
 @pytest.mark.skipif(os.name == "nt" or os.getuid() == 0, reason="who is root may read anything")
 def test_a_file_without_permission_is_refused(folder: Path) -> None:
     """It is there, and says so."""
-    from wavemae.properties.doors import targets
+    from wavemae.properties import targets
 
     (folder / "right.py").chmod(0)
     assert targets.fault("right.py") == "the file 'right.py' cannot be read"

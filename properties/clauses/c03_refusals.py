@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from ..inputs.bad import (
-    ALIKE,
     BASE,
     DEVICES,
     FEW,
@@ -31,13 +30,20 @@ from ..inputs.effort import Effort
 from ..inputs.grids import CALLS
 from ..inputs.operands import Operand
 from ..inputs.values import Lattice
-from ..judge import ambient
 from ..judge.mismatches import mismatches_refused
 from ..judge.modes import Context, set_to
 from ..judge.operators import nothing_computed
 from ..judge.probe import Probe
-from ..judge.refusals import Call, all_refused, good_call, must_refuse, refused, spoilt
-from ..judge.violation import Violation
+from ..judge.refusals import (
+    Call,
+    alike_refused,
+    all_refused,
+    good_call,
+    must_refuse,
+    nothing_changed,
+    refused,
+    spoilt,
+)
 from .registry import STRICT, prop
 
 _REFUSED_FIRST = (
@@ -120,32 +126,7 @@ def mask_dtypes(probe: Probe, effort: Effort) -> None:
     needs=STRICT,
 )
 def both_alike(probe: Probe) -> None:
-    for make, (function, reduction) in itertools.product(ALIKE, CALLS):
-        case = probe.fit(BASE.but(function=function, reduction=reduction))
-        inputs = probe.build(case)
-        probe.note(inputs.mask)
-        bad = Bad("x_recon", make, TypeError, ())
-        for everything in (False, True):
-            given = [bad.value(t) for t in inputs[:2]]
-            given.append(bad.value(inputs.mask) if everything else inputs.mask)
-            script = [case.script(probe.subject.imports, call=False)]
-            script += [f"x_recon, x = [{make} for good in (x_recon, x)]"]
-            script += [f"good = mask\nmask = {make}"] if everything else []
-            script += [
-                f"{function}(x_recon, x, mask, reduction={reduction!r})  # must raise TypeError"
-            ]
-            try:
-                got = probe.raw(case, *given)
-            except TypeError:
-                continue
-            except Exception as error:
-                got = f"{type(error).__name__}: {error}"
-            raise Violation(
-                f"x_recon and x{' and mask' if everything else ''}, each {make}, are not refused",
-                got=got,
-                wanted="TypeError",
-                script="\n".join(script),
-            )
+    alike_refused(probe)
 
 
 @prop(
@@ -344,24 +325,4 @@ def without_data(probe: Probe) -> None:
     needs=STRICT,
 )
 def nothing_left(probe: Probe) -> None:
-    before: dict[str, Any] = {}
-    for number, bad in enumerate((*FEW, *DEVICES)):
-        case, inputs = good_call(probe, number)
-        given, keyword = spoilt(bad, case, inputs)
-        copies = [t.clone() for t in inputs]
-        versions = [t._version for t in inputs]
-        before = before or ambient.snapshot()
-        probe.calls += 1
-        with suppress(Exception):
-            probe.function(case.function)(*given, **keyword)
-        changed = ambient.differences(before, ambient.snapshot())
-        for name, tensor, copy, version in zip(NAMES, inputs, copies, versions, strict=True):
-            if tensor._version != version or not torch.equal(tensor, copy):
-                changed.append(name)
-        if changed:
-            raise Violation(
-                f"the call refused for {bad.argument} = {bad.make} left something changed",
-                got="; ".join(changed),
-                wanted="as before",
-                case=case,
-            )
+    nothing_changed(probe)

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from .. import targets as places
 from ..run import ledger, preflight, stopping
 from . import catalogue
-from . import targets as places
 from .command import DEFAULT_TARGET, Options, Refused
 from .plugin import REQUEST, SUITE, Request
 from .report import Cell, Table
@@ -228,7 +228,7 @@ class Controller:
             self._name_case(nodeid, worker)
         for target, sources in self.table.sources.items():
             for file, before in sources.items():
-                if not Path(file).is_file() or preflight.digest(file) != before:
+                if not Path(file).is_file() or places.digest(file) != before:
                     self.table.changed[target] = file
 
     def _name_case(self, nodeid: str, worker: str) -> None:

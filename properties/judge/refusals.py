@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..inputs.bad import BASE, Bad, bases
+from ..inputs.bad import ALIKE, BASE, DEVICES, FEW, Bad, bases
 from ..inputs.cases import NAMES, Case, Inputs
 from ..inputs.effort import Effort
 from ..inputs.grids import CALLS
+from . import ambient
 from .bits import same_bits
 from .probe import Probe
 from .violation import Violation
@@ -165,3 +168,58 @@ def good_call(probe: Probe, number: int) -> tuple[Case, Inputs]:
     inputs = probe.build(case)
     probe.note(inputs.mask)
     return case, inputs
+
+
+def alike_refused(probe: Probe) -> None:
+    """Raise unless x_recon and x, and then all three, wrong in the same way, are refused."""
+    for make, (function, reduction) in itertools.product(ALIKE, CALLS):
+        case = probe.fit(BASE.but(function=function, reduction=reduction))
+        inputs = probe.build(case)
+        probe.note(inputs.mask)
+        bad = Bad("x_recon", make, TypeError, ())
+        for everything in (False, True):
+            given = [bad.value(t) for t in inputs[:2]]
+            given.append(bad.value(inputs.mask) if everything else inputs.mask)
+            script = [case.script(probe.subject.imports, call=False)]
+            script += [f"x_recon, x = [{make} for good in (x_recon, x)]"]
+            script += [f"good = mask\nmask = {make}"] if everything else []
+            script += [
+                f"{function}(x_recon, x, mask, reduction={reduction!r})  # must raise TypeError"
+            ]
+            try:
+                got = probe.raw(case, *given)
+            except TypeError:
+                continue
+            except Exception as error:
+                got = f"{type(error).__name__}: {error}"
+            raise Violation(
+                f"x_recon and x{' and mask' if everything else ''}, each {make}, are not refused",
+                got=got,
+                wanted="TypeError",
+                script="\n".join(script),
+            )
+
+
+def nothing_changed(probe: Probe) -> None:
+    """Raise if a refused call left inputs or globals changed."""
+    before: dict[str, Any] = {}
+    for number, bad in enumerate((*FEW, *DEVICES)):
+        case, inputs = good_call(probe, number)
+        given, keyword = spoilt(bad, case, inputs)
+        copies = [t.clone() for t in inputs]
+        versions = [t._version for t in inputs]
+        before = before or ambient.snapshot()
+        probe.calls += 1
+        with suppress(Exception):
+            probe.function(case.function)(*given, **keyword)
+        changed = ambient.differences(before, ambient.snapshot())
+        for name, tensor, copy, version in zip(NAMES, inputs, copies, versions, strict=True):
+            if tensor._version != version or not torch.equal(tensor, copy):
+                changed.append(name)
+        if changed:
+            raise Violation(
+                f"the call refused for {bad.argument} = {bad.make} left something changed",
+                got="; ".join(changed),
+                wanted="as before",
+                case=case,
+            )

@@ -6,7 +6,6 @@ for nothing but an answer: whether it is right is for the properties to say.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import math
@@ -23,6 +22,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .. import targets
 from . import stopping
 
 if TYPE_CHECKING:
@@ -67,11 +67,6 @@ class Answer:
     def faults(self) -> dict[str, str]:
         """Why each of the targets that cannot be used cannot."""
         return {t: found.fault for t, found in self.targets.items() if found.fault is not None}
-
-
-def digest(file: str) -> str:
-    """The SHA-256 of a file's bytes."""
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest()
 
 
 def patience(number: int) -> float:
@@ -174,7 +169,7 @@ def found_of(target: str, device: str) -> Found:
         return Found(str(error))
     except (Exception, SystemExit, KeyboardInterrupt) as error:
         return Found(f"failed on import: {_told(error)}")
-    sources = {file: digest(file) for file in subject.sources()}
+    sources = {file: targets.digest(file) for file in subject.sources()}
     kind = device.partition(":")[0]
     if kind not in subject.claims.devices:
         fault: str | None = f"does not claim the device {kind!r}, but {subject.claims.devices}"

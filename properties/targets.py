@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import os
 import pkgutil
 import sys
@@ -10,7 +11,13 @@ from collections.abc import Iterable, Sequence
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
 
-from ..subject import split
+
+def split(target: str) -> tuple[str, str, str]:
+    """(place, ":", attribute); a colon in a Windows drive is part of the place."""
+    place, colon, attribute = target.rpartition(":")
+    if not colon or "/" in attribute or "\\" in attribute:
+        return target, "", ""
+    return place, colon, attribute
 
 
 def fault(target: str) -> str | None:
@@ -112,3 +119,8 @@ def place_of(target: str) -> tuple[str, str]:
         if depth == len(parts) and spec.origin and Path(spec.origin).is_file():
             return str(Path(spec.origin).resolve()), attribute
     return place, attribute
+
+
+def digest(file: str) -> str:
+    """The SHA-256 of a file's bytes."""
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest()
