@@ -11,10 +11,12 @@ from ..inputs.bad import BASE
 from ..inputs.cases import DEFAULT_REDUCTION, FUNCTIONS, NAMES, REDUCTIONS, Case
 from ..inputs.grids import CALLS, small_grid
 from ..inputs.strategies import cases
+from ..judge import ways
 from ..judge.bits import same_bits
 from ..judge.probe import Probe
 from ..judge.violation import Violation
 from .registry import STRICT, prop
+from .situations import situation
 
 
 @prop(
@@ -162,3 +164,19 @@ def unknown_keyword(probe: Probe) -> None:
     for function, keyword in itertools.product(FUNCTIONS, ("reduciton", "weight", "size_average")):
         case = BASE.but(function=function, reduction=None)
         _no_such_call(probe, case, f"x_recon, x, mask, {keyword}='sum'", f"{keyword}= is taken")
+
+
+situation(
+    "C1-made-strings",
+    "With a reduction that was made at run time, a call keeps its whole contract.",
+    catches="`is` where `==` was meant",
+    wrap=ways.made_strings,
+    array="small",
+)
+situation(
+    "C1-by-name",
+    "With its arguments given by name, a call keeps its whole contract.",
+    catches="a wrapper that reads `args`",
+    wrap=ways.by_name,
+    array="small",
+)

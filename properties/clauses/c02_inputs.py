@@ -7,11 +7,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..inputs.cases import Case, Inputs
+from ..inputs.cases import NAMES, Case, Inputs
 from ..inputs.grids import small_grid
 from ..inputs.strategies import cases
+from ..judge import ways
 from ..judge.probe import Probe
 from .registry import prop
+from .situations import situation
 
 
 @prop(
@@ -61,3 +63,18 @@ def subclasses(probe: Probe, case: Case) -> None:
             if wrt and not probe.excused(inputs):
                 found = probe.pull(case.but(grads=wrt), loss, as_given)
                 probe.right_gradients(found, case, inputs)
+
+
+situation(
+    "C2-subclass",
+    "On a subclass of Tensor that adds nothing, a call keeps its whole contract.",
+    catches="a second path for whatever is not exactly a Tensor",
+    wrap=ways.as_subclass(*NAMES),
+)
+situation(
+    "C2-subclass-mask",
+    "With only the mask of a subclass of Tensor, a call keeps its whole contract.",
+    catches="a second path for whatever is not exactly a Tensor",
+    wrap=ways.as_subclass("mask"),
+    array="small",
+)

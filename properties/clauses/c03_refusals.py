@@ -8,13 +8,11 @@ from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ..inputs.bad import (
     BASE,
     DEVICES,
-    FEW,
     FEW_SHAPES,
     FEW_TENSORS,
     LAYOUTS,
@@ -30,8 +28,9 @@ from ..inputs.effort import Effort
 from ..inputs.grids import CALLS
 from ..inputs.operands import Operand
 from ..inputs.values import Lattice
+from ..judge import ways
+from ..judge.everywhere import refused_after_good_calls, refused_there, refused_when_optimised
 from ..judge.mismatches import mismatches_refused
-from ..judge.modes import Context, set_to
 from ..judge.operators import nothing_computed
 from ..judge.probe import Probe
 from ..judge.refusals import (
@@ -44,7 +43,9 @@ from ..judge.refusals import (
     refused,
     spoilt,
 )
-from .registry import STRICT, prop
+from ..judge.situation import Situation
+from .registry import PROPERTIES, STRICT, prop
+from .situations import SITUATIONS
 
 _REFUSED_FIRST = (
     "A bad argument that gets through is computed with: broadcast, taken as indices, or as weights."
@@ -226,64 +227,38 @@ def _in_thread(call: Call) -> Any:
         return other.submit(call).result()
 
 
-_MODES: dict[str, Context | None] = {
-    "under no_grad": torch.no_grad,
-    "under inference_mode": torch.inference_mode,
-    "under autocast": partial(torch.autocast, "cpu", dtype=torch.bfloat16),
-    "with another default dtype": partial(
-        set_to, torch.get_default_dtype, torch.set_default_dtype, torch.float64
-    ),
-    "with another default device": partial(torch.device, "meta"),
-    "in another thread": None,
-}
-
-
 @prop(
-    "C3-modes",
-    fixed=True,
-    statement="Bad input is refused under every mode, and in another thread, as in a plain call.",
-    rationale="A check that is skipped where a path is fast, or gradients are off, is no check.",
-    catches="checks only where something requires grad; a fast path in front of the checks",
-    needs=STRICT,
-)
-def modes(probe: Probe) -> None:
-    for number, ((where, context), bad) in enumerate(itertools.product(_MODES.items(), FEW)):
-        case, inputs = good_call(probe, number)
-        given, keyword = spoilt(bad, case, inputs)
-        call = partial(probe.function(case.function), *given, **keyword)
-        with context() if context else nullcontext():
-            as_made = call if context else partial(_in_thread, call)
-            must_refuse(bad, where, as_made, probe, case)
-
-
-@prop(
-    "C3-transforms",
+    "C3-situations",
     cost=9,
     fixed=True,
-    statement="Bad input is refused under torch.func's vmap, grad and jvp as in a plain call.",
-    rationale="Under vmap each sample is a call; a shape that broadcasts there is wrong for all.",
-    catches="a transform's own path, with the checks left behind",
-    needs=(*STRICT, "transforms", "gradients"),
+    statement="In every situation, and after a good call, bad input is refused as in a plain call.",
+    rationale="A check that is skipped where a path is fast, or gradients are off, is no check.",
+    catches="checks only where something requires grad; a transform's own path; checks remembered",
+    needs=STRICT,
 )
-def transforms(probe: Probe) -> None:
-    bads = [b for b in FEW if not (b in NON_TENSORS or b in LAYOUTS or "complex" in b.make)]
-    for number, (how, bad) in enumerate(itertools.product(("vmap", "grad", "jvp"), bads)):
-        if how == "jvp" and not probe.claims.forward_mode:
-            continue
-        case, inputs = good_call(probe, number)
-        spoils_x_recon = bad.argument == "x_recon" and bad in VALUE_DTYPES
-        if how != "vmap" and spoils_x_recon:
-            continue  # torch itself refuses to differentiate with respect to integers
-        given, keyword = spoilt(bad, case, inputs)
-        loss = partial(probe.function(case.function), **keyword)
-        call = {
-            "vmap": lambda g=given, f=loss: torch.func.vmap(f)(*(torch.stack([t, t]) for t in g)),
-            "grad": lambda g=given, f=loss: torch.func.grad(f)(*g),
-            "jvp": lambda g=given, f=loss: torch.func.jvp(
-                lambda a: f(a, *g[1:]), (g[0],), (torch.ones_like(g[0]),)
-            ),
-        }[how]
-        must_refuse(bad, f"under {how}", call, probe, case)
+def in_situations(probe: Probe) -> None:
+    refused_after_good_calls(probe)
+    for identifier, found in SITUATIONS.items():
+        if found.refuses and probe.subject.missing(PROPERTIES[identifier].needs) is None:
+            refused_there(probe, found)
+    if probe.claims.compile:
+        refused_there(probe, Situation("compiled", wrap=ways.compiled(fullgraph=False)))
+
+
+@prop(
+    "C3-optimised",
+    cost=9,
+    fixed=True,
+    statement="Under `python -O`, which drops asserts, bad input is refused as without it.",
+    rationale="An assert is no check: whoever saves its time meets the broadcast.",
+    catches="checks written as asserts, or under `if __debug__`",
+    needs=STRICT,
+    unavailable=lambda subject, device: (
+        None if subject.target else "another Python cannot import it: it was not loaded by a target"
+    ),
+)
+def optimised(probe: Probe) -> None:
+    refused_when_optimised(probe)
 
 
 @prop(

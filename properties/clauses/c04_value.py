@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 
+import torch
+
 from ..inputs.cases import DTYPES, FUNCTIONS, REDUCTIONS, Case
 from ..inputs.effort import Effort
 from ..inputs.grids import CALLS, SAME_PAIRS, scattered, sized_grid, small_grid, thinned
@@ -12,9 +14,12 @@ from ..inputs.masks import Mask
 from ..inputs.operands import Operand
 from ..inputs.strategies import cases, special
 from ..inputs.values import INF, NAN, Constant, Spike
+from ..judge import ways
 from ..judge.probe import Probe
 from ..judge.violation import Violation
+from ..subject import Subject
 from .registry import prop
+from .situations import TWO_TRAITS, situation
 
 
 @prop(
@@ -185,3 +190,41 @@ def exhaustive(probe: Probe, effort: Effort) -> None:
                     case = probe.fit(case)
                     loss, inputs = probe.loss(case)
                     probe.right_value(loss, case, inputs)
+
+
+situation(
+    "C4-pairs",
+    "The value is right, whichever two traits meet.",
+    catches=TWO_TRAITS,
+    array="full",
+    large=False,
+    parts=frozenset(["C4"]),
+)
+situation(
+    "C4-large-pairs",
+    "The value is right; large sizes, any two traits.",
+    catches=TWO_TRAITS,
+    array="large",
+    large=False,
+    parts=frozenset(["C4"]),
+    draws=0,
+)
+
+
+def _no_fake_group(subject: Subject, device: str) -> str | None:
+    """Why a process group cannot be made here."""
+    if not torch.distributed.is_available():
+        return "this torch was built without torch.distributed"
+    if torch.distributed.is_initialized():
+        return "this process belongs to a process group already"
+    return None
+
+
+situation(
+    "C4-process-group",
+    "On plain tensors in a process that belongs to a process group, n and B are those at hand.",
+    catches="counts, or batch sizes, that are added up over ranks wherever there are any",
+    around=ways.process_group,
+    array="small",
+    unavailable=_no_fake_group,
+)

@@ -17,6 +17,7 @@ from ..inputs.values import Constant
 from ..judge.probe import Probe
 from ..judge.violation import Violation
 from .registry import prop
+from .situations import TWO_TRAITS, situation
 
 
 @prop(
@@ -135,3 +136,13 @@ def counts(probe: Probe, effort: Effort) -> None:
                     case = probe.fit(Case(function, reduction, shape, *ones, Mask(pattern, number)))
                     loss, inputs = probe.loss(case)
                     probe.right_value(loss, case, inputs)
+
+
+situation(
+    "C5-pairs",
+    "The result is 0-d, of the dtype of C5, and an ordinary tensor, whichever two traits meet.",
+    catches=TWO_TRAITS,
+    array="full",
+    large=False,
+    parts=frozenset(["C5"]),
+)

@@ -17,7 +17,9 @@ from ..inputs.strategies import cases
 from ..inputs.trees import additions, against_trees, largest_lost, tree_places, tree_sizes
 from ..inputs.values import Constant, Lattice, Palette, Recipe, Spike
 from ..judge.probe import Probe
+from ..judge.violation import Violation
 from .registry import prop
+from .situations import TWO_TRAITS, situation
 
 
 @prop(
@@ -202,3 +204,50 @@ def depth(probe: Probe, effort: Effort) -> None:
             )
             inputs = probe.build(worst)
             probe.right_value(probe.call(worst, inputs), worst, inputs)
+
+
+situation(
+    "C6-pairs",
+    "The value is within C6's roundoffs, whichever two traits meet.",
+    catches=TWO_TRAITS,
+    array="full",
+    large=False,
+    parts=frozenset(["C6"]),
+)
+situation(
+    "C6-large-pairs",
+    "The value is within C6's roundoffs; large sizes, any two traits.",
+    catches=TWO_TRAITS,
+    array="large",
+    large=False,
+    parts=frozenset(["C6"]),
+    draws=0,
+)
+
+
+@prop(
+    "C6-count",
+    fixed=True,
+    statement="In float64, a mean over more positions than float32 can count is right.",
+    rationale="From 2²⁴ on float32 misses whole numbers, and a count in it spoils the quotient.",
+    catches="n as a sum or a quotient in float32, whatever the inputs are",
+    needs=("mean",),
+    unavailable=lambda subject, device: (
+        None if "float64" in subject.claims.dtypes else "float64 is not claimed"
+    ),
+)
+def count_beyond_float32(probe: Probe) -> None:
+    operands = (Operand("float64", Constant(value), "one_element") for value in (1.5, 0.5))
+    shape = (4097, 4097)  # an odd number of positions, above 2²⁴
+    probe.selected = True
+    case = probe.fit(Case("masked_mse", "mean", shape, *operands, Mask("full", 0, "one_element")))
+    got = probe.call(case, probe.build(case))
+    roundoffs = shape[0] * shape[1] + 8  # for any order: a tenth of what a count in float32 costs
+    if abs(got.item() - 1.0) > roundoffs * 2.0**-53:
+        raise Violation(
+            "the mean of ones is not one",
+            got=got,
+            wanted="1.0",
+            bound=f"± {roundoffs} unit roundoffs",
+            case=case,
+        )

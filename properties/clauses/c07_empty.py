@@ -12,9 +12,11 @@ from ..inputs.grids import CALLS, EMPTY_SHAPES, small_grid, thinned
 from ..inputs.masks import Mask
 from ..inputs.operands import Operand
 from ..inputs.values import INF, NAN, Constant
+from ..judge.contract import nothing_masked
 from ..judge.probe import Probe
 from ..judge.violation import Violation
 from .registry import prop
+from .situations import TWO_TRAITS, situation
 
 
 @prop(
@@ -54,3 +56,16 @@ def _poisoned_empties(effort: Effort) -> Iterator[Case]:
         ),
         effort,
     )
+
+
+situation(
+    "C7-pairs",
+    "With nothing masked the value is +0.0, whichever two traits meet.",
+    catches=TWO_TRAITS,
+    array="full",
+    large=False,
+    parts=frozenset(["C7"]),
+    only=nothing_masked,
+    because="this is about those",
+    empty=True,
+)

@@ -8,9 +8,11 @@ from ..inputs.layouts import DENSE_LAYOUTS
 from ..inputs.strategies import cases
 from ..inputs.values import INF, NAN
 from ..judge.bits import same_bits
+from ..judge.contract import hides
 from ..judge.probe import Probe
 from ..judge.violation import Violation
 from .registry import prop
+from .situations import TWO_TRAITS, situation
 
 
 @prop(
@@ -57,3 +59,26 @@ def excluded_value(probe: Probe, case: Case) -> None:
 def excluded_sizes(probe: Probe, case: Case) -> None:
     loss, inputs = probe.loss(case)
     probe.right_value(loss, case, inputs)
+
+
+situation(
+    "C8-pairs",
+    "What stands outside the mask leaves the value's bits alone, whichever two traits meet.",
+    catches=TWO_TRAITS,
+    array="full",
+    large=False,
+    parts=frozenset(["C8"]),
+    only=hides,
+    because="this is about those",
+)
+situation(
+    "C8-large-pairs",
+    "What stands outside the mask leaves the value's bits alone; large sizes, any two traits.",
+    catches=TWO_TRAITS,
+    array="large",
+    large=False,
+    parts=frozenset(["C8"]),
+    only=hides,
+    because="this is about those",
+    draws=0,
+)

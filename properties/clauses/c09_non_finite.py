@@ -12,8 +12,10 @@ from ..inputs.masks import Mask
 from ..inputs.operands import Operand
 from ..inputs.strategies import cases
 from ..inputs.values import INF, NAN, Lattice
+from ..judge.contract import not_finite
 from ..judge.probe import Probe
 from .registry import prop
+from .situations import TWO_TRAITS, situation
 
 
 @prop(
@@ -89,3 +91,26 @@ _SENTINELS = (
 def sentinels(probe: Probe, case: Case) -> None:
     loss, inputs = probe.loss(case)
     probe.right_value(loss, case, inputs)
+
+
+situation(
+    "C9-pairs",
+    "NaN and infinite differences show, whichever two traits meet.",
+    catches=TWO_TRAITS,
+    array="full",
+    large=False,
+    parts=frozenset(["C9"]),
+    only=not_finite,
+    because="this is about those",
+)
+situation(
+    "C9-large-pairs",
+    "NaN and infinite differences show; large sizes, any two traits.",
+    catches=TWO_TRAITS,
+    array="large",
+    large=False,
+    parts=frozenset(["C9"]),
+    only=not_finite,
+    because="this is about those",
+    draws=0,
+)

@@ -25,6 +25,7 @@ from ..judge.gradcheck import numerically
 from ..judge.probe import Probe
 from ..judge.violation import Violation
 from .registry import GRADIENTS, prop
+from .situations import TWO_TRAITS, situation
 
 UPSTREAMS = (1.0, -2.5, 3.0, 0.0, 2.0**-6)
 
@@ -229,3 +230,24 @@ def gradcheck(probe: Probe, case: Case) -> None:
         probe.right_gradients(found, case, inputs)
         return  # finite differences need float64, which is not claimed
     numerically(probe, case, torch.autograd.gradcheck, check_forward_ad=probe.claims.forward_mode)
+
+
+situation(
+    "C11-pairs",
+    "Gradients are right, and of their inputs' dtypes, whichever two traits meet.",
+    catches=TWO_TRAITS,
+    array="full",
+    large=False,
+    parts=frozenset(["C11"]),
+    needs=GRADIENTS,
+)
+situation(
+    "C11-large-pairs",
+    "Gradients are right, and of their inputs' dtypes; large sizes, any two traits.",
+    catches=TWO_TRAITS,
+    array="large",
+    large=False,
+    parts=frozenset(["C11"]),
+    needs=GRADIENTS,
+    draws=0,
+)

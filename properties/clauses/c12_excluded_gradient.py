@@ -27,6 +27,7 @@ from ..judge.tangents import right_forward_mode
 from ..judge.transforms import POISONS, right_functional_gradients, right_jvps
 from ..judge.violation import Violation
 from .registry import GRADIENTS, SECOND, prop
+from .situations import TWO_TRAITS, situation
 
 
 @prop(
@@ -191,3 +192,24 @@ def excluded_transforms(probe: Probe, case: Case) -> None:
     right_functional_gradients(probe, case, POISONS)
     if probe.claims.forward_mode:
         right_jvps(probe, case, POISONS)
+
+
+situation(
+    "C12-pairs",
+    "Gradients are zero outside the mask, and with nothing masked, whichever two traits meet.",
+    catches=TWO_TRAITS,
+    array="full",
+    large=False,
+    parts=frozenset(["C12"]),
+    needs=GRADIENTS,
+)
+situation(
+    "C12-large-pairs",
+    "Gradients are zero outside the mask, and with nothing masked; large sizes, any two traits.",
+    catches=TWO_TRAITS,
+    array="large",
+    large=False,
+    parts=frozenset(["C12"]),
+    needs=GRADIENTS,
+    draws=0,
+)

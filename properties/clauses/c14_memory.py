@@ -24,6 +24,7 @@ from ..judge.bits import same_bits
 from ..judge.probe import Probe
 from ..judge.violation import Violation
 from .registry import prop
+from .situations import TWO_TRAITS, situation
 
 
 def _whole(tensor: Tensor) -> Tensor:
@@ -197,3 +198,22 @@ def nothing_kept(probe: Probe, case: Case) -> None:
             got=", ".join(kept),
             wanted="nothing",
         )
+
+
+situation(
+    "C14-pairs",
+    "Inputs are left alone, and nothing shares memory, whichever two traits meet.",
+    catches=TWO_TRAITS,
+    array="full",
+    large=False,
+    parts=frozenset(["C14"]),
+)
+situation(
+    "C14-large-pairs",
+    "Inputs are left alone, and nothing shares memory; large sizes, any two traits.",
+    catches=TWO_TRAITS,
+    array="large",
+    large=False,
+    parts=frozenset(["C14"]),
+    draws=0,
+)

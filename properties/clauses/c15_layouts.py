@@ -16,8 +16,10 @@ from ..inputs.operands import Operand
 from ..inputs.strategies import cases
 from ..inputs.values import INF, NAN, Lattice
 from ..judge.probe import Probe
+from ..judge.situation import laid_out
 from ..judge.violation import Violation
 from .registry import prop
+from .situations import situation
 
 
 @prop(
@@ -77,10 +79,10 @@ def _large_layouts(effort: Effort) -> Iterator[Case]:
     found = []
     for shape in ((300, 111), (257, 257), (513, 513)):
         for layout in LAYOUTS[1:]:
-            for laid_out in ((0, 1, 2), (0,), (1,), (2,)):
+            for which in ((0, 1, 2), (0,), (1,), (2,)):
                 number += 1
                 function, reduction = CALLS[number % len(CALLS)]
-                a, b, m = (layout if i in laid_out else "contiguous" for i in range(3))
+                a, b, m = (layout if i in which else "contiguous" for i in range(3))
                 dtype = DTYPES[number // 4 % 4]
                 found.append(
                     Case(
@@ -194,3 +196,14 @@ def negated_view(probe: Probe, case: Case) -> None:
     lazy = [torch.complex(torch.zeros_like(t), -t).conj().imag for t in inputs[:2]]
     for given in ((lazy[0], inputs.x), (inputs.x_recon, lazy[1]), (lazy[0], lazy[1])):
         probe.right_value(probe.call(case, Inputs(*given, inputs.mask)), case, inputs)
+
+
+situation(
+    "C15-pairs",
+    "Whatever two layouts meet, or a layout and anything else, a call keeps its whole contract.",
+    catches="a path for some layouts; addresses and strides taken for the tensor",
+    array="full",
+    only=laid_out,
+    because="this is about those",
+    layouts=True,
+)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import torch
@@ -10,16 +9,18 @@ from torch import Tensor
 
 from ..inputs.cases import Case
 from ..inputs.effort import Effort
-from ..inputs.grids import GRADS, SAME_PAIRS, mode_grid, sized_grid, small_grid
+from ..inputs.grids import GRADS, SAME_PAIRS, sized_grid, small_grid
 from ..inputs.strategies import cases
-from ..judge import ambient
+from ..judge import ambient, answers, ways
+from ..judge.answers import value_only
 from ..judge.bits import same_bits
 from ..judge.history import right_whatever_happened
-from ..judge.modes import Context, same_value, set_to, under
+from ..judge.modes import Context, set_to
 from ..judge.probe import Probe
 from ..judge.threads import right_in_threads
 from ..judge.violation import Violation
 from .registry import prop
+from .situations import situation
 
 
 @prop(
@@ -139,128 +140,8 @@ def threads(probe: Probe, effort: Effort) -> None:
     right_in_threads(probe, effort)
 
 
-@prop(
-    "C16-other-thread",
-    statement="Backward may run in another thread than the call.",
-    rationale="Autograd runs the backward of a GPU in a thread of its own.",
-    catches="what backward needs kept for the calling thread only",
-    needs=("gradients",),
-    grid=lambda effort: small_grid(
-        effort,
-        shapes=((2, 3), (33, 40)),
-        patterns=("full", "bernoulli"),
-        pairs=SAME_PAIRS,
-        grads=GRADS,
-        share=12,
-    ),
-)
-def other_thread(probe: Probe, case: Case) -> None:
-    loss, inputs = probe.loss(case)
-    with ThreadPoolExecutor(1) as other:
-        found = other.submit(probe.pull, case, loss, inputs).result()
-    probe.right_gradients(found, case, inputs)
-
-
 def _autocast(dtype: torch.dtype, device: str) -> Context:
     return lambda: torch.autocast(device.split(":")[0], dtype=dtype)
-
-
-@prop(
-    "C16-autocast",
-    statement="Under autocast, value, dtype and gradient are the same.",
-    rationale="AMP wraps the whole step: a loss that turns half there overflows.",
-    catches="operators that autocast moves to half (matrix products), or to float32",
-    cases=cases(grads=((), *GRADS), empty=False),
-    grid=lambda effort: mode_grid(effort, (*SAME_PAIRS, ("float16", "float32"))),
-    weight=0.5,
-)
-def autocast(probe: Probe, case: Case) -> None:
-    for dtype in (torch.bfloat16, torch.float16):
-        # torch advises against a backward under autocast, and C16 leaves it out.
-        under(probe, case, _autocast(dtype, probe.device), backward=("outside",))
-
-
-@prop(
-    "C16-grad-modes",
-    statement="Under no_grad and inference_mode the value is the same, and nothing requires grad.",
-    rationale="Validation runs the same loss.",
-    catches="in-place tricks that inference mode forbids; grad mode switched on inside",
-    cases=cases(grads=((), *GRADS)),
-    grid=lambda effort: mode_grid(effort, SAME_PAIRS),
-    weight=0.5,
-)
-def grad_modes(probe: Probe, case: Case) -> None:
-    case = probe.without_gradients(case)
-    outside, _ = probe.loss(case)
-    for context in (torch.no_grad, torch.inference_mode):
-        for build_inside in (False, True):
-            inputs = None if build_inside else probe.build(case)
-            with context():
-                inputs = inputs or probe.build(case)
-                inside = probe.call(case, inputs)
-                if inside.requires_grad:
-                    raise Violation(
-                        f"the loss requires grad under {context.__name__}",
-                        got="requires_grad=True",
-                        wanted="requires_grad=False",
-                    )
-                same_value(probe, inside, outside, case, inputs)
-
-
-@prop(
-    "C16-default-dtype",
-    statement="Another default dtype changes nothing.",
-    rationale="Scientific code sets float64, some training code sets bfloat16.",
-    catches="constants, counts and zeros made in the default dtype",
-    cases=cases(grads=((), *GRADS)),
-    grid=lambda effort: mode_grid(effort, SAME_PAIRS),
-    weight=0.5,
-)
-def default_dtype(probe: Probe, case: Case) -> None:
-    for dtype in (torch.float64, torch.float16, torch.bfloat16):
-        under(probe, case, partial(set_to, torch.get_default_dtype, torch.set_default_dtype, dtype))
-
-
-@prop(
-    "C16-default-device",
-    statement="Another default device changes nothing.",
-    rationale="Scripts set the default device once; the loss works where its inputs are.",
-    catches="zeros, counts and scratch made without `device=`",
-    cases=cases(grads=((), *GRADS)),
-    grid=lambda effort: mode_grid(effort, SAME_PAIRS, share=4),
-    weight=0.5,
-)
-def default_device(probe: Probe, case: Case) -> None:
-    case = probe.without_gradients(case)
-    loss, inputs = probe.loss(case)
-    probe.right_value(loss, case, inputs)
-    again = probe.build(case)
-    with torch.device("meta"):  # what is made there has no values, so that any use of it shows
-        inside = probe.call(case, again)
-        found = (
-            torch.autograd.grad(inside, [getattr(again, n) for n in case.grads])
-            if (case.grads and inside.requires_grad)
-            else ()
-        )
-    same_value(probe, inside, loss, case, again)
-    case = case.but(upstream=1.0)
-    probe.right_gradients(dict(zip(case.grads, found, strict=False)), case, again)
-
-
-@prop(
-    "C16-thread-count",
-    statement="Value and gradient are right however many threads torch may use.",
-    rationale="A batch node, a laptop and a data-loader worker have different numbers.",
-    catches="work split by the number of threads, its remainder dropped or counted twice",
-    grid=lambda effort: (
-        case.but(grads=((), ("x_recon", "x"))[case.salt % 2])
-        for case in sized_grid(effort, patterns=("full",), largest=2**14)
-    ),
-)
-def thread_count(probe: Probe, case: Case) -> None:
-    for count in (1, 2, 3, 7):
-        context = partial(set_to, torch.get_num_threads, torch.set_num_threads, count)
-        under(probe, case, context)
 
 
 def _elsewhere(tensor: Tensor) -> Tensor:
@@ -278,16 +159,130 @@ _MODES: tuple[Context, ...] = (
     partial(torch.autograd.graph.saved_tensors_hooks, _elsewhere, _elsewhere),
 )
 
-
-@prop(
-    "C16-torch-modes",
-    statement="Value and gradient are right in deterministic mode, in anomaly mode, with a low "
-    "matmul precision, and with hooks on saved tensors.",
-    rationale="They are switched on for debugging, for speed or to save memory, far from the loss.",
-    catches="memory that was never filled (deterministic mode fills it with NaN); a second path; "
-    "saved tensors told by their address",
-    grid=lambda effort: mode_grid(effort, SAME_PAIRS, share=12),
+situation(
+    "C16-no-grad",
+    "Under torch.no_grad, a call keeps its whole contract.",
+    catches="a fast path where nothing is recorded",
+    around=torch.no_grad,
+    derive=value_only,
 )
-def torch_modes(probe: Probe, case: Case) -> None:
-    for context in _MODES:
-        under(probe, case, context)
+situation(
+    "C16-inference-mode",
+    "Under inference_mode, on inputs made outside, a call keeps its whole contract.",
+    catches="in-place tricks that inference mode forbids",
+    around=torch.inference_mode,
+    derive=value_only,
+)
+situation(
+    "C16-autocast",
+    "Under autocast to bfloat16, its backward outside, a call keeps its whole contract.",
+    catches="operators that autocast moves to half",
+    wrap=ways.under(ways.autocast(torch.bfloat16)),
+)
+situation(
+    "C16-autocast-float16",
+    "Under autocast to float16, its backward outside, a call keeps its whole contract.",
+    catches="operators that autocast moves to half",
+    wrap=ways.under(ways.autocast(torch.float16)),
+)
+situation(
+    "C16-default-dtype",
+    "With float64 as default dtype, a call keeps its whole contract.",
+    catches="constants, counts and zeros made in the default dtype",
+    around=ways.default_dtype(torch.float64),
+)
+situation(
+    "C16-default-float16",
+    "With float16 as default dtype, a call keeps its whole contract.",
+    catches="constants, counts and zeros made in the default dtype",
+    around=ways.default_dtype(torch.float16),
+)
+situation(
+    "C16-default-bfloat16",
+    "With bfloat16 as default dtype during the call, a call keeps its whole contract.",
+    catches="constants, counts and zeros made in the default dtype",
+    wrap=ways.under(ways.default_dtype(torch.bfloat16)),
+)
+situation(
+    "C16-default-device",
+    "With another default device during the call, a call keeps its whole contract.",
+    catches="zeros, counts and scratch made without `device=`",
+    wrap=ways.under(lambda: torch.device("meta")),
+)
+situation(
+    "C16-deterministic",
+    "In deterministic mode, a call keeps its whole contract.",
+    catches="memory that was never filled (deterministic mode fills it with NaN); a second path",
+    around=ways.deterministic,
+)
+situation(
+    "C16-anomaly-mode",
+    "In anomaly mode, a call keeps its whole contract.",
+    catches="a second path",
+    around=ways.anomaly_mode,
+)
+situation(
+    "C16-low-precision",
+    "With a lower precision of matrix products, a call keeps its whole contract.",
+    catches="sums made as matrix products",
+    around=ways.low_precision,
+)
+situation(
+    "C16-saved-hooks",
+    "With hooks on saved tensors, a call keeps its whole contract.",
+    catches="saved tensors told by their address; strides remembered from forward",
+    wrap=ways.under(ways.saved_elsewhere),
+)
+situation(
+    "C16-one-thread",
+    "With one thread for torch, a call keeps its whole contract.",
+    catches="work split by the number of threads",
+    around=ways.threads(1),
+)
+situation(
+    "C16-seven-threads",
+    "With seven threads for torch, a call keeps its whole contract.",
+    catches="work split by the number of threads",
+    around=ways.threads(7),
+)
+situation(
+    "C16-after-thirty-calls",
+    "After thirty calls on other numbers, a call keeps its whole contract.",
+    catches="what is right at first only",
+    wrap=ways.after(ways.thirty_calls),
+    array="small",
+)
+situation(
+    "C16-after-refusals",
+    "After calls that were refused, a call keeps its whole contract.",
+    catches="what a refused call leaves behind",
+    wrap=ways.after(ways.refused_calls),
+    array="small",
+)
+situation(
+    "C16-after-inference",
+    "After one under inference_mode, at sizes never used before, a call keeps its whole contract.",
+    catches="what is kept by size, and was made as an inference tensor",
+    wrap=ways.after(ways.inference_call),
+    array="own sizes",
+    large=False,
+)
+situation(
+    "C16-other-contents",
+    "After the same tensors had other contents, a call keeps its whole contract.",
+    catches="results kept by the identity or the address of a tensor",
+    wrap=ways.after(ways.other_contents),
+    array="small",
+)
+situation(
+    "C16-other-thread",
+    "Made in another thread, its backward here, a call keeps its whole contract.",
+    catches="state of one thread",
+    derive=answers.in_another_thread,
+)
+situation(
+    "C16-backward-elsewhere",
+    "With its backward in another thread, a call keeps its whole contract.",
+    catches="state of one thread",
+    derive=answers.backward_elsewhere,
+)

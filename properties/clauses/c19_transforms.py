@@ -2,130 +2,23 @@
 
 from __future__ import annotations
 
-import itertools
-
 import torch
-from torch import Tensor
 
-from ..inputs.cases import Case, Inputs
-from ..inputs.grids import CALLS, EMPTY_SHAPES, SAME_PAIRS, small_grid
-from ..inputs.operands import Operand
-from ..inputs.values import Lattice
-from ..judge import oracle
+from ..inputs.cases import Case
+from ..inputs.grids import SAME_PAIRS, small_grid
+from ..judge import answers, derivatives, oracle, ways
+from ..judge.derivatives import APART, apart
 from ..judge.probe import Probe
 from ..judge.transforms import (
-    POISONS,
     functional,
-    right_functional_gradients,
-    right_jvps,
-    right_slice,
-    stacked,
 )
 from ..judge.violation import Violation
 from .registry import prop
+from .situations import situation
 
 # Which of the inputs are mapped. With one of the values alone and the mask shared, the vmap rule of
 # torch's own mse_loss (2.13) fails on sizes; a loss that is right but for that is not blamed.
 _NOT_ASKED = ((False, False, False), (True, False, False), (False, True, False))
-
-
-@prop(
-    "C19-vmap",
-    cost=9,
-    statement="torch.func.vmap maps over any of the inputs, along any dimension, also nested.",
-    rationale="Ensembles and per-sample losses are a vmap over the loss.",
-    catches="no vmap rule; a sum over the mapped dimension; only right when everything is mapped",
-    needs=("transforms",),
-    grid=lambda effort: small_grid(
-        effort,
-        share=3,
-        shapes=((2, 3), (1, 1), (4, 5), (3, 65), (33, 2)),
-        patterns=("bernoulli",),
-        pairs=(
-            *SAME_PAIRS,
-            ("float16", "float32"),
-            ("float32", "float64"),
-            ("float64", "bfloat16"),
-        ),
-    ),
-)
-def vmaps(probe: Probe, case: Case) -> None:
-    vmap = torch.func.vmap
-    loss = functional(probe, case)
-    count = 3
-    items, stacks = stacked(case, count, probe, POISONS)
-    single = [item.build(probe.device) for item in items]
-    for mapped in itertools.product((True, False), repeat=3):
-        if mapped in _NOT_ASKED:
-            continue
-        for dim in (0, 1, 2, -1):
-            dims = tuple(dim if m else None for m in mapped)
-            given = [
-                stack.movedim(0, dim) if m else stack[0]
-                for stack, m in zip(stacks, mapped, strict=True)
-            ]
-            got = vmap(loss, in_dims=dims)(*given)
-            if not isinstance(got, Tensor) or got.shape != (count,):
-                raise Violation(
-                    f"vmap with in_dims={dims} has a wrong shape",
-                    got=got,
-                    wanted=f"shape ({count},)",
-                )
-            for k in range(count):
-                here = Inputs(*(single[k if m else 0][i] for i, m in enumerate(mapped)))
-                right_slice(probe, got[k], case, here, f"vmap with in_dims={dims}, slice {k}")
-    square = (count, count, *case.shape)
-    nested = vmap(vmap(loss))(
-        stacks.x_recon[:, None].expand(square),
-        stacks.x[None].expand(square),
-        stacks.mask[:, None].expand(square),
-    )
-    for i, j in itertools.product(range(count), repeat=2):
-        here = Inputs(single[i][0], single[j][1], single[i][2])
-        right_slice(probe, nested[i, j], case, here, f"nested vmap, slice {i}, {j}")
-
-
-@prop(
-    "C19-grad",
-    cost=9,
-    statement="torch.func.grad, and vmap(grad), give the gradient of C11 for each sample.",
-    rationale="Per-sample gradients (differential privacy, influence) are vmap(grad(loss)).",
-    catches="autograd.Functions without setup_context; gradients mixed across samples",
-    needs=("transforms", "gradients"),
-    grid=lambda effort: small_grid(
-        effort,
-        share=3,
-        shapes=((2, 3), (1, 1), (4, 5), (3, 65), (33, 2)),
-        patterns=("bernoulli",),
-        pairs=(
-            *SAME_PAIRS,
-            ("float16", "float32"),
-            ("float32", "float64"),
-            ("float64", "bfloat16"),
-        ),
-    ),
-)
-def functional_gradients(probe: Probe, case: Case) -> None:
-    right_functional_gradients(probe, case, (None,))
-
-
-@prop(
-    "C19-jvp",
-    cost=9,
-    statement="torch.func.jvp, vmap(jvp) and jacfwd agree with the formula.",
-    rationale="Forward mode composes with the other transforms.",
-    catches="autograd.Functions without a jvp; tangents mixed across samples",
-    needs=("transforms", "gradients", "forward_mode"),
-    grid=lambda effort: small_grid(
-        effort,
-        shapes=((2, 3), (1, 1)),
-        patterns=("bernoulli",),
-        pairs=SAME_PAIRS[:2],
-        share=2,
-    ),
-)
-def jvps(probe: Probe, case: Case) -> None:
-    right_jvps(probe, case, (None,))
 
 
 @prop(
@@ -174,21 +67,148 @@ def hessians(probe: Probe, case: Case) -> None:
                 )
 
 
-@prop(
-    "C19-vmap-empty",
-    statement="Under vmap, samples whose masks select nothing give exactly +0.0, and they alone.",
-    rationale="In a mapped mean every sample has a count of its own, zero among them.",
-    catches="a count shared by the samples; 0/0 in one sample spoiling the others",
-    needs=("transforms",),
-    grid=lambda effort: (
-        Case(f, r, s, Operand(d, Lattice(k)), Operand(d, Lattice(k + 1)), salt=k)
-        for k, ((f, r), s, d) in enumerate(
-            itertools.product(CALLS, (*EMPTY_SHAPES[:3], (2, 3)), ("float32", "float16"))
-        )
-    ),
+_TRANSFORMS = ("transforms",)
+_GRADIENTS = ("transforms", "gradients")
+
+situation(
+    "C19-vmap",
+    "Under torch.func.vmap with in_dims=(0, 0, 0), a call keeps its whole contract.",
+    catches="no vmap rule; a sum over the mapped dimension; right only when all is mapped",
+    needs=_TRANSFORMS,
+    wrap=ways.vmapped((0, 0, 0)),
+    array="small",
+    ordered=False,
 )
-def vmap_empty(probe: Probe, case: Case) -> None:
-    items, stacks = stacked(case, 4, probe, POISONS)
-    got = torch.func.vmap(functional(probe, case))(*stacks)
-    for k, item in enumerate(items):
-        right_slice(probe, got[k], item, item.build(probe.device), f"vmap, slice {k}")
+situation(
+    "C19-vmap-1-0-2",
+    "Under torch.func.vmap with in_dims=(1, 0, 2), a call keeps its whole contract.",
+    catches="no vmap rule; a sum over the mapped dimension; right only when all is mapped",
+    needs=_TRANSFORMS,
+    wrap=ways.vmapped((1, 0, 2)),
+    array="small",
+    ordered=False,
+)
+situation(
+    "C19-vmap-2-1-0",
+    "Under torch.func.vmap with in_dims=(2, 1, 0), a call keeps its whole contract.",
+    catches="no vmap rule; a sum over the mapped dimension; right only when all is mapped",
+    needs=_TRANSFORMS,
+    wrap=ways.vmapped((2, 1, 0)),
+    array="small",
+    ordered=False,
+)
+situation(
+    "C19-vmap-0-1-none",
+    "Under torch.func.vmap with in_dims=(0, 1, None), a call keeps its whole contract.",
+    catches="no vmap rule; a sum over the mapped dimension; right only when all is mapped",
+    needs=_TRANSFORMS,
+    wrap=ways.vmapped((0, 1, None)),
+    array="small",
+    ordered=False,
+)
+situation(
+    "C19-vmap-1-none-last",
+    "Under torch.func.vmap with in_dims=(1, None, -1), a call keeps its whole contract.",
+    catches="no vmap rule; a sum over the mapped dimension; right only when all is mapped",
+    needs=_TRANSFORMS,
+    wrap=ways.vmapped((1, None, -1)),
+    array="small",
+    ordered=False,
+    siblings=("x",),
+)
+situation(
+    "C19-vmap-none-0-1",
+    "Under torch.func.vmap with in_dims=(None, 0, 1), a call keeps its whole contract.",
+    catches="no vmap rule; a sum over the mapped dimension; right only when all is mapped",
+    needs=_TRANSFORMS,
+    wrap=ways.vmapped((None, 0, 1)),
+    array="small",
+    ordered=False,
+    siblings=("x_recon",),
+)
+situation(
+    "C19-vmap-none-none-1",
+    "Under torch.func.vmap with in_dims=(None, None, 1), a call keeps its whole contract.",
+    catches="no vmap rule; a sum over the mapped dimension; right only when all is mapped",
+    needs=_TRANSFORMS,
+    wrap=ways.vmapped((None, None, 1)),
+    array="small",
+    ordered=False,
+    siblings=("x_recon", "x"),
+)
+situation(
+    "C19-vmap-0-none-none",
+    "Under torch.func.vmap with in_dims=(0, None, None), a call keeps its whole contract.",
+    catches="no vmap rule; a sum over the mapped dimension; right only when all is mapped",
+    needs=_TRANSFORMS,
+    wrap=ways.vmapped((0, None, None)),
+    array="small",
+    ordered=False,
+    siblings=("x",),
+)
+situation(
+    "C19-vmap-none-0-none",
+    "Under torch.func.vmap with in_dims=(None, 0, None), a call keeps its whole contract.",
+    catches="no vmap rule; a sum over the mapped dimension; right only when all is mapped",
+    needs=_TRANSFORMS,
+    wrap=ways.vmapped((None, 0, None)),
+    array="small",
+    ordered=False,
+    siblings=("x_recon",),
+)
+situation(
+    "C19-vmap-nested",
+    "Under vmap inside vmap, a call keeps its whole contract.",
+    catches="a vmap rule that cannot be mapped",
+    needs=_TRANSFORMS,
+    wrap=ways.nested,
+    array="small",
+    ordered=False,
+)
+situation(
+    "C19-vjp",
+    "Under torch.func.vjp, a call keeps its whole contract.",
+    catches="a backward that needs the context of plain autograd",
+    needs=_GRADIENTS,
+    derive=derivatives.vjp,
+)
+situation(
+    "C19-grad",
+    "Under torch.func.grad, a call keeps its whole contract.",
+    catches="`requires_grad` asked of what func wraps",
+    needs=_GRADIENTS,
+    derive=derivatives.func_grad,
+)
+situation(
+    "C19-vmap-of-grad",
+    "Under vmap(grad), a call keeps its whole contract.",
+    catches="a backward without a vmap rule",
+    needs=_GRADIENTS,
+    derive=derivatives.mapped_grad,
+    ordered=False,
+)
+situation(
+    "C19-grad-of-vmap",
+    "Under grad over vmap, a call keeps its whole contract.",
+    catches="`requires_grad` asked of what vmap wraps",
+    needs=_GRADIENTS,
+    derive=derivatives.grad_of_mapped,
+    ordered=False,
+)
+situation(
+    "C19-batched-upstream",
+    "With several upstream gradients at once, a call keeps its whole contract.",
+    catches="a backward that asks what reaches it",
+    needs=_GRADIENTS,
+    derive=answers.batched_upstream,
+    array="small",
+)
+situation(
+    "C19-jvp",
+    "Under torch.func.jvp, a call keeps its whole contract.",
+    catches="a missing or wrong jvp",
+    needs=(*_GRADIENTS, "forward_mode"),
+    derive=derivatives.jvp,
+    only=apart,
+    because=APART,
+)

@@ -27,6 +27,8 @@ class Property:
         check: called with the probe and a case, or with the probe alone where nothing is drawn.
         cases: strategy that draws cases, if any.
         grid: cases that are always run, simplest first, if any.
+        sweep: called once with the probe and the effort, before anything else; asks many cases of
+            its own making, and returns how many.
         needs: claims without which it is not run.
         weight: factor on the number of drawn examples; below 1 for expensive checks.
         scaled: the check takes the effort too, and does more in a larger profile.
@@ -45,6 +47,7 @@ class Property:
     check: Check
     cases: SearchStrategy[Case] | None = None
     grid: Grid | None = None
+    sweep: Callable[..., int] | None = None
     needs: tuple[str, ...] = ()
     unavailable: Callable[..., str | None] | None = None
     weight: float = 1.0
@@ -62,6 +65,7 @@ class Property:
 STRICT = ("strict_inputs",)
 GRADIENTS = ("gradients",)
 SECOND = ("gradients", "second_order")
+FORWARD = ("gradients", "forward_mode")
 
 PROPERTIES: dict[str, Property] = {}
 

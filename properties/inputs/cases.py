@@ -25,6 +25,7 @@ REDUCTIONS = ("sum", "mean", "batch_mean")
 DEFAULT_REDUCTION = {"masked_sse": "batch_mean", "masked_mse": "mean"}
 DTYPES = ("float32", "float64", "float16", "bfloat16")
 NAMES = ("x_recon", "x", "mask")
+SHARED = ("same", "shifted", "opposite")
 
 
 class Inputs(NamedTuple):
@@ -40,7 +41,10 @@ class Case:
     """One call of one of the two functions. `reduction=None` leaves the default in force.
 
     `grads` names the inputs that require grad, `upstream` is the gradient that reaches the loss,
-    and `salt` seeds whatever a property chooses for itself (a permutation, a partition).
+    and `salt` seeds whatever a property chooses for itself (a permutation, a partition). `shared`
+    says whether `x` is the very tensor `x_recon` ("same") or lies in its memory, one column on
+    ("shifted") or lazily negated ("opposite"); `born` whether what requires grad is a "leaf", the
+    "inner" part of a graph, or a "parameter".
     """
 
     function: str = "masked_mse"
@@ -52,6 +56,8 @@ class Case:
     grads: tuple[str, ...] = ()
     upstream: float = 1.0
     salt: int = 0
+    shared: str = ""
+    born: str = "leaf"
 
     @property
     def effective_reduction(self) -> str:
@@ -70,9 +76,23 @@ class Case:
             _laid_out(filled(operand, self.shape, seen), operand.layout, device)
             for operand in (self.x_recon, self.x)
         )
-        for name, tensor in (("x_recon", x_recon), ("x", x)):
-            tensor.requires_grad_(name in self.grads)
+        if self.shared == "shifted":
+            wide = torch.cat([x_recon, x_recon[:, :1]], dim=1)
+            x_recon, x = wide[:, : self.shape[1]], wide[:, wide.shape[1] - self.shape[1] :]
+        if self.shared == "opposite":
+            x = torch._neg_view(x_recon)
+        if self.shared == "same":
+            x_recon = x = self._born(x_recon, bool(self.grads))
+        else:
+            x_recon = self._born(x_recon, "x_recon" in self.grads)
+            x = self._born(x, "x" in self.grads)
         return Inputs(x_recon, x, mask)
+
+    def _born(self, tensor: Tensor, needs_grad: bool) -> Tensor:
+        if self.born == "parameter":
+            return torch.nn.Parameter(tensor, requires_grad=needs_grad)
+        tensor = tensor.detach().requires_grad_(needs_grad)
+        return tensor.view_as(tensor) if needs_grad and self.born == "inner" else tensor
 
     def but(self, **changes: Any) -> Case:
         """The same case with some fields replaced; `x_recon__dtype=...` reaches into an operand."""
@@ -108,6 +128,9 @@ class Case:
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; numbers as hex floats, so that nothing is rounded."""
         described: dict[str, Any] = plain(self)
+        for name, ordinary in (("shared", ""), ("born", "leaf")):
+            if described[name] == ordinary:  # as before there were others
+                del described[name]
         return described
 
     @staticmethod
@@ -129,6 +152,8 @@ class Case:
             grads=tuple(data["grads"]),
             upstream=float.fromhex(data["upstream"]),
             salt=data["salt"],
+            shared=data.get("shared", ""),
+            born=data.get("born", "leaf"),
         )
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 Shape = tuple[int, int]
@@ -63,7 +65,7 @@ class _InBuffer(Layout):
 
     def build(self, values: Tensor) -> Tensor:
         rows, columns = values.shape
-        trap: Any = True if values.dtype == torch.bool else math.nan
+        trap: Any = math.nan if values.is_floating_point() else 1
         buffer = values.new_full(self.sizes((rows, columns)), trap)
         return self.select(buffer, (rows, columns)).copy_(values)
 
@@ -158,6 +160,47 @@ class _SlidingWindows(Layout):
         return f"{super().text(line, shape, dtype)}.unfold(0, {shape[1]}, 1)"
 
 
+class _Negated(Layout):
+    """A lazy negation: memory holds the other sign, and a bit says so. A mask has none."""
+
+    name = "negated"
+
+    def build(self, values: Tensor) -> Tensor:
+        return torch._neg_view(-values) if values.is_floating_point() else values.clone()
+
+    def text(self, values: list[Any], shape: Shape, dtype: torch.dtype) -> str:
+        made = super().text(values, shape, dtype)
+        return made if dtype == torch.bool else f"torch._neg_view(-{made})"
+
+
+class _FarRows(_InBuffer):
+    """Rows so far apart that offsets leave 16 bits after the second, where they are few."""
+
+    name = "far_rows"
+
+    def sizes(self, shape: Shape) -> tuple[int, ...]:
+        return (shape[0], max(shape[1], 40000 if shape[0] <= 64 else 0))
+
+    def window(self, shape: Shape) -> str:
+        return f"[:, :{shape[1]}]"
+
+    def select(self, buffer: Tensor, shape: Shape) -> Tensor:
+        return buffer[:, : shape[1]]
+
+
+class _OneElement(Layout):
+    """The first value everywhere: both strides are zero."""
+
+    name = "one_element"
+    dense = False
+
+    def build(self, values: Tensor) -> Tensor:
+        return values[:1, :1].clone().expand(values.shape)
+
+    def text(self, values: list[Any], shape: Shape, dtype: torch.dtype) -> str:
+        return f"{super().text([values[0][:1]], shape, dtype)}.expand{shape}"
+
+
 _ALL = (
     Layout(),
     _Transposed(),
@@ -168,6 +211,8 @@ _ALL = (
     _ExpandedColumns(),
     _SlidingWindows(),
 )
+# Of `inputs/dimensions.py` alone: grids and strategies draw from the others.
+_MORE = (_Negated(), _FarRows(), _OneElement())
 LAYOUTS = tuple(layout.name for layout in _ALL)
 DENSE_LAYOUTS = tuple(layout.name for layout in _ALL if layout.dense)
 
@@ -178,7 +223,23 @@ def named(name: str) -> Layout:
     Raises:
         ValueError: there is none.
     """
-    for layout in _ALL:
+    for layout in (*_ALL, *_MORE):
         if layout.name == name:
             return layout
     raise ValueError(f"layout must be one of {LAYOUTS}, got {name!r}")
+
+
+def sources(layout: str, shape: tuple[int, ...]) -> NDArray[np.int64]:
+    """For each position the number of the value, counted row by row, that stands there."""
+    numbers = torch.arange(math.prod(shape)).reshape(shape)
+    laid_out: NDArray[np.int64] = named(layout).build(numbers).numpy()
+    return laid_out
+
+
+def shown(layout: str, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which of the values, before they are laid out, some masked position shows."""
+    if named(layout).dense:
+        return mask
+    found = np.zeros(mask.size, dtype=np.bool_)
+    found[sources(layout, mask.shape)[mask]] = True
+    return found.reshape(mask.shape)

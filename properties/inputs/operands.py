@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .layouts import shown
 from .values import Lattice, Values
 
 
@@ -16,9 +17,9 @@ from .values import Lattice, Values
 class Operand:
     """Values, dtype and memory layout of `x_recon` or `x`.
 
-    `outside`, where given, replaces every value outside the mask; `edits` sets single positions,
-    counted row by row, after that. An expanded layout repeats the first row or column; sliding
-    windows overlap, so that all values come from the first row and the last column.
+    `outside`, where given, replaces every value that no masked position shows; `edits` sets
+    single positions, counted row by row, after that. An expanded layout repeats the first row or
+    column; sliding windows overlap, so that all values come from the first row and the last column.
     """
 
     dtype: str = "float32"
@@ -35,7 +36,7 @@ def filled(operand: Operand, shape: tuple[int, int], mask: NDArray[np.bool_]) ->
     array = np.asarray(given, np.float64) if isinstance(given, tuple) else given.values(count)
     array = array.reshape(shape).copy()
     if operand.outside is not None:
-        array[~mask] = operand.outside
+        array[~shown(operand.layout, mask)] = operand.outside
     for position, value in operand.edits:
         array.flat[position] = value
     return torch.from_numpy(array).to(getattr(torch, operand.dtype))

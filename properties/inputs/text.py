@@ -22,7 +22,7 @@ def script(case: Case, imports: str = "", call: bool = True) -> str:
     lines = ["import torch"]
     if imports:
         lines.append(imports)
-    if case.count <= _LONGEST_LITERAL:
+    if case.count <= _LONGEST_LITERAL and case.born == "leaf" and not case.shared:
         inputs = case.build()
         finite = all(bool(torch.isfinite(t).all()) for t in inputs[:2])
         lines += [""] if finite else ["from math import inf, nan", ""]

@@ -39,6 +39,20 @@ class Lattice:
 
 
 @dataclass(frozen=True)
+class Reals:
+    """Numbers with full mantissas, evenly spread over `shift` ± `scale`: all that is rounded is."""
+
+    seed: int = 0
+    scale: float = 1.0
+    shift: float = 0.0
+
+    def values(self, count: int) -> NDArray[np.float64]:
+        spread = hashed(count, self.seed).astype(np.float64) / 2.0**63 - 1
+        reals: NDArray[np.float64] = spread * self.scale + self.shift
+        return reals
+
+
+@dataclass(frozen=True)
 class Constant:
     """The same value everywhere: what exposes errors of the order of summation."""
 
@@ -100,10 +114,11 @@ class Tree:
         return out
 
 
-Recipe = Lattice | Constant | Palette | Spike | Tree
+Recipe = Lattice | Reals | Constant | Palette | Spike | Tree
 Values = tuple[float, ...] | Recipe
 RECIPES: dict[str, Callable[..., Recipe]] = {
     "Lattice": Lattice,
+    "Reals": Reals,
     "Constant": Constant,
     "Palette": Palette,
     "Spike": Spike,

@@ -69,6 +69,31 @@ def snapshot() -> dict[str, Any]:
     return {name: read() for name, read in _READ.items()}
 
 
+# What takes microseconds to read, so that it can be compared around every call.
+_QUICK = tuple(
+    name
+    for name in _READ
+    if name
+    not in (
+        "flush of subnormals",
+        "torch random state",
+        "random state of Python",
+        "random state of NumPy",
+        "print options of torch",
+        "NumPy print options",
+        "environment",
+        "current directory",
+        "dispatch and function modes",
+        "default device",
+    )
+)
+
+
+def quick_snapshot() -> dict[str, Any]:
+    """The part of `snapshot` that costs little."""
+    return {name: _READ[name]() for name in _QUICK}
+
+
 def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     """Names of what changed; names with short values show them."""
     changed = []

@@ -88,17 +88,15 @@ def exact(inputs: Inputs) -> Exact:
 def sum_of_squares(a: NDArray[np.float64], b: NDArray[np.float64]) -> Fraction:
     """Exact Σ (a − b)².
 
-    In 64-bit integers where all values are small multiples of 1/64, else in Python's, equal pairs
-    counted first so that large palettes stay cheap.
+    In 64-bit integers where all values are multiples of one power of two and none is 2⁵² times as
+    large, else in Python's, equal pairs counted first so that large palettes stay cheap.
     """
     if a.size == 0:
         return Fraction(0)
-    with np.errstate(over="ignore"):
-        p, q = a * 64, b * 64
-    reach = max(np.abs(p).max(), np.abs(q).max())
-    if reach < 2.0**20 and a.size < 2**20 and (p == np.rint(p)).all() and (q == np.rint(q)).all():
-        whole = (p - q).astype(np.int64)  # |whole| < 2²¹, so the sum of squares stays below 2⁶²
-        return Fraction(int((whole * whole).sum()), 64 * 64)
+    whole = _as_integers(a, b)
+    if whole is not None:
+        differences, exponent = whole
+        return Fraction(_sum_of_squares(differences)) * Fraction(2) ** (2 * exponent)
     if a.size > 256:
         pairs, counts = _distinct(a, b)
         a, b = pairs.real, pairs.imag
@@ -115,6 +113,35 @@ def sum_of_squares(a: NDArray[np.float64], b: NDArray[np.float64]) -> Fraction:
         difference = p[0] * (scale // p[1]) - q[0] * (scale // q[1])
         total += weight * difference * difference
     return Fraction(total, scale * scale)
+
+
+def _as_integers(
+    a: NDArray[np.float64], b: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], int] | None:
+    """Integers d and an exponent e with a − b = d · 2ᵉ, or None where there are none of 62 bits."""
+    reach = max(float(np.abs(a).max()), float(np.abs(b).max()))
+    exponent = max(math.frexp(reach)[1] - 60, -1074)
+    with np.errstate(over="ignore", under="ignore"):
+        p, q = np.ldexp(a, -exponent), np.ldexp(b, -exponent)
+    if not (np.isfinite(p).all() and np.isfinite(q).all()):
+        return None
+    if not ((p == np.rint(p)).all() and (q == np.rint(q)).all()):
+        return None
+    if not ((np.ldexp(p, exponent) == a).all() and (np.ldexp(q, exponent) == b).all()):
+        return None
+    return p.astype(np.int64) - q.astype(np.int64), exponent
+
+
+def _sum_of_squares(numbers: NDArray[np.int64]) -> int:
+    """Exact Σ d² of integers below 2⁶², fewer than 2³² of them: in three parts of 31 bits."""
+    size = np.abs(numbers)
+    high, low = size >> 31, size & (2**31 - 1)
+    return (_total(high * high) << 62) + (_total(high * low) << 32) + _total(low * low)
+
+
+def _total(numbers: NDArray[np.int64]) -> int:
+    """Exact sum of integers from 0 to 2⁶³, fewer than 2³² of them."""
+    return (int((numbers >> 32).sum()) << 32) + int((numbers & (2**32 - 1)).sum())
 
 
 def _distinct(
@@ -232,25 +259,28 @@ def gradient_fault(
 
     wanted = sign · 2 (x_recon − x) · mask · upstream / divisor, within 16 unit roundoffs of the
     gradient's dtype (C11), exactly zero outside the mask (C12). Evaluated in numpy.longdouble;
-    where that is no wider than float64, its two roundings come out of the sixteen. Where a product
+    or in float64 where that is twice as wide as all that is given; where neither is wider than what
+    is judged, its two roundings come out of the sixteen. Where a product
     on the way leaves the range of the arithmetic (overflow, or bits lost in subnormals), whatever
     some order of evaluation gives is right.
     """
     recon, target, bits = (as_array(t) for t in inputs)
     mask = bits.astype(np.bool_)
-    values = as_array(got)
-    outside = values[~mask]
+    gradient = as_array(got)
+    outside = gradient[~mask]
     if outside.size and not (outside == 0).all():
-        spots = np.argwhere(~mask & ~(values == 0))
-        r, c = (int(i) for i in spots[0])
-        return (r, c), float(values[r, c]), 0.0, 0.0
+        r, c = (int(i) for i in np.argwhere(~mask & ~(gradient == 0))[0])
+        return (r, c), float(gradient[r, c]), 0.0, 0.0
     if not mask.any():
         return None
+    recon, target, values = recon[mask], target[mask], gradient[mask]
     divisor = {"sum": 1, "mean": int(mask.sum()), "batch_mean": mask.shape[0]}[reduction]
     working = result_dtype(inputs.x_recon.dtype, inputs.x.dtype)
     fmt, work = format_of(got.dtype), format_of(working)
+    # The values are exact in float64, which holds twice the digits of all but itself.
+    narrow = torch.float64 not in (inputs.x_recon.dtype, inputs.x.dtype, got.dtype)
+    wide = np.float64 if narrow else np.longdouble
     with np.errstate(all="ignore"):
-        wide = np.longdouble
         d = recon.astype(wide) - target.astype(wide)
         wanted = sign * 2 * d * wide(upstream) / divisor
         product = np.maximum(np.maximum(abs(2 * d), abs(2 * d * upstream)), abs(wanted))
@@ -274,8 +304,9 @@ def gradient_fault(
             & (np.abs(wanted) - bound <= top)
         )
         spilled = risky & np.isinf(values) & (np.sign(values) == np.sign(wanted))
-        right = close & np.isfinite(wanted) | same | saturated | near | spilled | ~mask
+        right = close & np.isfinite(wanted) | same | saturated | near | spilled
     if right.all():
         return None
-    r, c = (int(i) for i in np.argwhere(~right)[0])
-    return (r, c), float(values[r, c]), float(wanted[r, c]), float(np.asarray(bound)[r, c])
+    at = int(np.flatnonzero(~right)[0])
+    r, c = (int(i) for i in np.argwhere(mask)[at])
+    return (r, c), float(values[at]), float(wanted[at]), float(np.asarray(bound)[at])

@@ -16,8 +16,12 @@ class Violation(AssertionError):
     """A subject broke a property: what came, what was wanted, how far off is allowed, on what case.
 
     `script` is a program that shows it; properties that judge more than a single call give their
-    own.
+    own. `part` is the clause of which a part broke, where a property asks for several, and
+    `elsewhere` says that it breaks in plain calls too, so that the finding is another property's.
     """
+
+    part: str
+    elsewhere: bool = False
 
     def __init__(
         self,
@@ -28,6 +32,7 @@ class Violation(AssertionError):
         bound: str = "exact",
         case: Any = None,
         script: str | Callable[[], str] | None = None,
+        part: str = "",
     ) -> None:
         super().__init__(what)
         self.what = what
@@ -35,6 +40,7 @@ class Violation(AssertionError):
         self.wanted = describe(wanted)
         self.bound = bound
         self.case = case
+        self.part = part
         self.script = script() if callable(script) else script
 
     def program(self, imports: str = "") -> str | None:

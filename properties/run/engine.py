@@ -141,7 +141,9 @@ def conduct(
 
 def _run(prop: Property, probe: Probe, spend: Effort, examples: list[int]) -> None:
     number = zlib.crc32(f"{prop.id}/{spend.seed}".encode())
-    if prop.grid is None and prop.cases is None:
+    if prop.sweep is not None:
+        examples[0] += prop.sweep(probe, spend)
+    elif prop.grid is None and prop.cases is None:
         examples[0] += 1
         _judge(prop, probe, None, spend)
     if prop.grid is not None:
@@ -168,7 +170,7 @@ def _draw(prop: Property, probe: Probe, spend: Effort, number: int, examples: li
             raise
 
     assert prop.cases is not None
-    count = spend.drawn(prop.weight, alone=prop.grid is None)
+    count = spend.drawn(prop.weight, alone=prop.grid is None and prop.sweep is None)
     if count == 0:
         return
     settings = hypothesis.settings(

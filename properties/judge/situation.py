@@ -1,0 +1,325 @@
+"""A situation: a way to make calls, in which the whole contract of a call is asked.
+
+It has three slots: `wrap` makes of a loss another one that keeps the same contract, `around` is
+entered for call and derivatives alike, and `derive` makes the call and takes derivatives, with
+their formulas. Each situation is a property of the clause that names it. What breaks in a plain
+call with the same arguments too is not its finding: it is the business of the clause that owns it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import random
+import sys
+import warnings
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..inputs import dimensions
+from ..inputs.cases import Case
+from ..inputs.dimensions import Offered, Row, case_of
+from ..inputs.effort import Effort
+from . import ambient
+from .answers import Call, Derive, reverse
+from .bits import same_bits
+from .contract import HIDING_PARTS, PARTS, Contract, Untouched, state_kept, truth, unpoisoned
+from .probe import RAISED, Probe
+from .violation import SuiteError, Violation
+
+Wrap = Callable[[Call], Call]
+Context = Callable[[], contextlib.AbstractContextManager[Any]]
+
+
+def _itself(loss: Call) -> Call:
+    return loss
+
+
+@dataclass(frozen=True)
+class Situation:
+    """How calls are made, and what cannot be asked of them there.
+
+    Attributes:
+        id: of its property.
+        wrap, around, derive: the three slots.
+        array: the cases, one of `dimensions.ARRAYS`.
+        parts: the clauses that are asked.
+        ordered: whether the order of summation is the subject's own (C6).
+        only: which cases can be asked there, and `because` why not the others.
+        siblings: inputs that other calls use too, so that their gradients are not this call's.
+        refuses: whether C3 tries bad calls there.
+        quiet: whether output, warnings and random states are compared; compilers have their own.
+        large: whether a few large cases are asked too.
+        layouts: whether it is about layouts, so that what breaks in any is not its finding.
+        simplify: whether a failing case is simplified; not where each call takes seconds.
+    """
+
+    id: str
+    wrap: Wrap = _itself
+    around: Context = contextlib.nullcontext
+    derive: Derive = reverse
+    array: str = "middle"
+    parts: frozenset[str] = PARTS
+    ordered: bool = True
+    only: Callable[[Case], bool] | None = None
+    because: str = ""
+    siblings: tuple[str, ...] = ()
+    refuses: bool = True
+    quiet: bool = True
+    simplify: bool = True
+    large: bool = True
+    layouts: bool = False
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether calls are made as anybody makes them, so that a finding is nobody else's."""
+        slots = (self.wrap, self.around, self.derive)
+        return slots == (_itself, contextlib.nullcontext, reverse)
+
+    def cases(self, offered: Offered, spend: Effort) -> list[tuple[Row, Case]]:
+        """The rows of its array that can be asked here, each with its case."""
+        variants = dimensions.VARIANTS.get(self.array, 1)
+        variant = zlib.crc32(self.id.encode()) % variants
+        deep = spend.profile == "deep" and self.array in dimensions.TRIPLES
+        rows = dimensions.rows(self.array, 0 if deep else variant, offered, 3 if deep else 2)
+        start = zlib.crc32(f"{self.id}/{spend.seed}".encode()) % 10**6
+        found = [(row, case_of(row, start + number)) for number, row in enumerate(rows)]
+        if self.large and spend.profile != "quick":
+            found += _some_large(offered, start)
+        kept = [pair for pair in found if self.only is None or self.only(pair[1])]
+        if spend.profile == "quick":
+            kept = kept[:: max(1, len(kept) // _QUICK)]
+        return kept
+
+    def calls(self, probe: Probe, case: Case) -> Call:
+        """The subject's function for a case, reduction filled in, as it is called here."""
+        function = probe.function(case.function)
+        given = {} if case.reduction is None else {"reduction": case.reduction}
+        wrapped = self.wrap(function)
+
+        def call(*arguments: Any, **named: Any) -> Any:
+            return wrapped(*arguments, **named, **given)
+
+        return call
+
+
+def _some_large(offered: Offered, start: int) -> list[tuple[Row, Case]]:
+    """Six cases of 2¹⁶ elements or a few more; which ones depends on the situation."""
+    rows = [row for row in dimensions.rows("large", 0, offered) if row["shape"] in _LARGE]
+    picked = rows[start % 7 :: max(1, len(rows) // 6)]
+    return [(row, case_of(row, start + 10**6 + number)) for number, row in enumerate(picked)]
+
+
+_LARGE = ((300, 300), (70000, 1), (1, 70000), (2, 40000), (9000, 9))
+_QUICK = 16  # cases of a situation in the quick profile
+PLAIN = Situation("plain")
+
+
+def offered(probe: Probe) -> Offered:
+    """What the subject offers, as far as levels depend on it."""
+    claims = probe.claims
+    return Offered(probe.subject.functions, claims.reductions, claims.dtypes, claims.gradients)
+
+
+def sweep(found: Situation, probe: Probe, spend: Effort) -> int:
+    """Ask the contract of every case of a situation; the number of cases."""
+    cases = found.cases(offered(probe), spend)
+    kept: list[tuple[Tensor, Tensor]] = []
+    elsewhere: Violation | None = None
+    with _compared(found, probe):
+        for row, case in cases:
+            try:
+                ask(found, probe, case, kept)
+            except Violation as violation:
+                if not violation.elsewhere:
+                    raise _simplest(found, probe, row, case, violation) from None
+                elsewhere = elsewhere or violation
+        for value, copy in kept:
+            if not same_bits(value, copy):
+                raise Violation(
+                    "a result changed after later calls", got=value, wanted=copy, part="C14"
+                )
+    if elsewhere is not None:
+        raise elsewhere
+    return len(cases)
+
+
+def ask(found: Situation, probe: Probe, case: Case, kept: list[tuple[Tensor, Tensor]]) -> None:
+    """Ask the contract of a case; a violation is marked where it is another property's finding.
+
+    What breaks in a plain call too is not a situation's, what breaks in any layout is not C15's,
+    and what breaks in some layouts alone is C15's.
+    """
+    try:
+        _holds(found, probe, case, kept)
+    except Violation as violation:
+        if not found.is_plain:
+            violation.elsewhere = _breaks(probe, case, violation.part)
+        elif laid_out(case) or found.layouts:
+            any_layout = _breaks(probe, straight(case), violation.part)
+            violation.elsewhere = any_layout is found.layouts
+        raise
+
+
+def laid_out(case: Case) -> bool:
+    """Whether an input is not contiguous, or shares its memory."""
+    layouts = {case.x_recon.layout, case.x.layout, case.mask.layout}
+    return layouts != {"contiguous"} or bool(case.shared)
+
+
+def straight(case: Case) -> Case:
+    """The case with contiguous inputs."""
+    plain = dict.fromkeys(("x_recon__layout", "x__layout", "mask__layout"), "contiguous")
+    return case.but(**plain, shared="")
+
+
+def _breaks(probe: Probe, case: Case, part: str) -> bool:
+    """Whether a plain call breaks this part of the contract; or raises, where that is the part."""
+    try:
+        _holds(PLAIN, probe, case, [], frozenset([part]) if part in PARTS else PARTS)
+    except Violation:
+        return True
+    return False
+
+
+def _holds(
+    found: Situation,
+    probe: Probe,
+    case: Case,
+    kept: list[tuple[Tensor, Tensor]],
+    parts: frozenset[str] | None = None,
+) -> None:
+    """The whole contract of one call, made twice so that what is hidden may differ."""
+    probe.case = case
+    probe.selected = probe.selected or truth(case).selected > 0
+    contract = Contract(
+        probe,
+        case,
+        parts=found.parts if parts is None else parts,
+        ordered=found.ordered,
+        siblings=found.siblings,
+    )
+    call = found.calls(probe, case)
+    hides = contract.parts & HIDING_PARTS
+    for built in dict.fromkeys((unpoisoned(case), case) if hides else (unpoisoned(case),)):
+        probe.calls += 1
+        inputs = built.build(probe.device)
+        untouched = Untouched(inputs._asdict() if "C14" in contract.parts else {})
+        try:
+            with found.around(), state_kept(contract):
+                answer = found.derive(call, inputs, built, contract)
+        except (Violation, SuiteError):
+            raise
+        except RAISED as error:
+            if isinstance(error, torch.cuda.OutOfMemoryError):
+                raise
+            raise Violation(
+                f"{type(error).__name__} came out: {_short(error)}",
+                got=type(error).__name__,
+                wanted="no exception",
+                case=case,
+                part="raises",
+            ) from error
+        contract.judge(answer, inputs)
+        if changed := untouched.changed():
+            contract.fail("C14", "an input was modified", "; ".join(changed), "as before")
+        _keep_or_spoil(answer, case, kept)
+
+
+def _keep_or_spoil(answer: Any, case: Case, kept: list[tuple[Tensor, Tensor]]) -> None:
+    """Results are the caller's: some are kept to be looked at later, others are written over."""
+    found = [answer.value, *answer.gradients.values()]
+    for tensor in found:
+        if not isinstance(tensor, Tensor):
+            continue
+        if case.salt % 2:
+            if len(kept) < 200 and tensor.numel() < 1000:
+                kept.append((tensor.detach(), tensor.detach().clone()))
+        else:
+            with contextlib.suppress(RuntimeError):  # inference tensors and views may refuse it
+                tensor.detach().fill_(17)
+
+
+def _short(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) <= 300 else text[:297] + "..."
+
+
+def _simplest(
+    found: Situation, probe: Probe, row: Row, case: Case, violation: Violation
+) -> Violation:
+    """The same finding on the simplest levels on which it is still there."""
+    if not found.simplify or not violation.part:
+        return violation
+    tries = 0
+    progress = True
+    while progress and tries < 150:
+        progress = False
+        for simpler in dimensions.simpler(row, offered(probe)):
+            tries += 1
+            candidate = case_of(simpler, case.salt)
+            if found.only is not None and not found.only(candidate):
+                continue
+            try:
+                ask(found, probe, candidate, [])
+            except Violation as other:
+                if other.elsewhere or other.part != violation.part:
+                    continue
+                row, violation, progress = simpler, other, True
+                break
+            except Exception:
+                continue
+    return violation
+
+
+def _make_ready(found: Situation) -> None:
+    """What torch changes or says when it does a thing for the first time is not the subject's."""
+    _torch_imported()
+    with found.around():
+        pass
+
+
+@functools.cache
+def _torch_imported() -> None:
+    """Have torch import now what it imports at first use: that sets filters and a variable."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        given = (torch.ones(2, 2),)
+        torch.func.jvp(lambda t: torch.where(t > 0, t, 0.0).square().sum(), given, given)
+    torch.use_deterministic_algorithms(
+        torch.are_deterministic_algorithms_enabled(),
+        warn_only=torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
+
+
+@contextlib.contextmanager
+def _compared(found: Situation, probe: Probe) -> Iterator[None]:
+    """C16: nothing is printed, warned or logged, and no global differs after all the calls."""
+    if not found.quiet:
+        yield
+        return
+    _make_ready(found)
+    random.seed(3)
+    np.random.seed(4)
+    torch.manual_seed(5)
+    before = ambient.snapshot()
+    with ambient.listening() as heard:
+        yield
+    if sys.exc_info()[0] is not None:
+        return
+    changed = ambient.differences(before, ambient.snapshot())
+    changed += [f"{where}: {words[:80]!r}" for where, words in heard.items() if words]
+    if changed:
+        raise Violation(
+            "the calls changed globals, or were heard",
+            got="; ".join(changed),
+            wanted="as before, and silence",
+            case=probe.case,
+            part="C16",
+        )

@@ -1,0 +1,238 @@
+"""Ways to make a call: what the slot `wrap` of a situation takes, and the contexts for `around`."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, func
+
+from ..inputs.cases import NAMES
+from .answers import Call
+from .modes import Context, set_to
+from .situation import Wrap
+
+
+def default_dtype(dtype: torch.dtype) -> Context:
+    """Another default dtype."""
+    return partial(set_to, torch.get_default_dtype, torch.set_default_dtype, dtype)
+
+
+def threads(count: int) -> Context:
+    """So many threads for torch."""
+    return partial(set_to, torch.get_num_threads, torch.set_num_threads, count)
+
+
+def autocast(dtype: torch.dtype) -> Context:
+    """Autocast on the CPU."""
+    return partial(torch.autocast, "cpu", dtype=dtype)
+
+
+def saved_elsewhere() -> contextlib.AbstractContextManager[Any]:
+    """Hooks on saved tensors that bring back a contiguous copy, as `save_on_cpu` does."""
+
+    def copied(tensor: Tensor) -> Tensor:
+        return tensor.detach().clone(memory_format=torch.contiguous_format)
+
+    return torch.autograd.graph.saved_tensors_hooks(copied, copied)
+
+
+deterministic: Context = partial(
+    set_to, torch.are_deterministic_algorithms_enabled, torch.use_deterministic_algorithms, True
+)
+low_precision: Context = partial(
+    set_to, torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, "medium"
+)
+anomaly_mode: Context = partial(torch.autograd.set_detect_anomaly, True, check_nan=False)
+
+
+def under(context: Context) -> Wrap:
+    """The call inside a context, its backward outside."""
+
+    def wrap(loss: Call) -> Call:
+        def call(*arguments: Any, **named: Any) -> Any:
+            with context():
+                return loss(*arguments, **named)
+
+        return call
+
+    return wrap
+
+
+def after(before: Callable[..., None]) -> Wrap:
+    """Something happens with the function before each call."""
+
+    def wrap(loss: Call) -> Call:
+        def call(x_recon: Any, x: Any, mask: Any, **named: Any) -> Any:
+            if all(isinstance(t, Tensor) for t in (x_recon, x, mask)):
+                before(loss, x_recon, x, mask, **named)
+            return loss(x_recon, x, mask, **named)
+
+        return call
+
+    return wrap
+
+
+def thirty_calls(loss: Call, x_recon: Tensor, x: Tensor, mask: Tensor, **named: Any) -> None:
+    """Calls on other numbers of the same kind."""
+    for number in range(30):
+        other = torch.full_like(x_recon.detach(), number).requires_grad_(x_recon.requires_grad)
+        with contextlib.suppress(TypeError, ValueError):
+            loss(other, x.detach(), mask.clone(), **named)
+
+
+def refused_calls(loss: Call, x_recon: Tensor, x: Tensor, mask: Tensor, **named: Any) -> None:
+    """Calls that have to be refused."""
+    bad = ((x_recon, x, mask.to(torch.uint8)), (x_recon, x, mask[:, :0]), (mask, x, mask))
+    for given in bad:
+        with contextlib.suppress(Exception):
+            loss(*given, **named)
+    with contextlib.suppress(Exception):
+        loss(x_recon, x, mask, reduction="none")
+
+
+def inference_call(loss: Call, x_recon: Tensor, x: Tensor, mask: Tensor, **named: Any) -> None:
+    """The same call under inference_mode."""
+    with torch.inference_mode():
+        loss(x_recon.detach().clone(), x.detach().clone(), mask.clone(), **named)
+
+
+def other_contents(loss: Call, x_recon: Tensor, x: Tensor, mask: Tensor, **named: Any) -> None:
+    """The same tensors with other contents, changed behind the version counter and put back."""
+    tensors = [t.detach() for t in (x_recon, x, mask)]
+    memories = {t.untyped_storage().data_ptr(): t.untyped_storage() for t in tensors}
+    wholes = [torch.empty(0, dtype=torch.uint8).set_(memory) for memory in memories.values()]
+    for whole in wholes:
+        whole ^= 1
+    loss(*tensors, **named)
+    for whole in wholes:
+        whole ^= 1
+
+
+def compiled(*, backend: str = "eager", fullgraph: bool = True) -> Wrap:
+    """Compiled with dynamic shapes: one compiled function for all calls of a kind."""
+
+    def wrap(loss: Call) -> Call:
+        made: dict[Any, Call] = {}
+
+        def call(x_recon: Any, x: Any, mask: Any, **named: Any) -> Any:
+            kind = (repr(named), *(getattr(t, "dtype", type(t)) for t in (x_recon, x)))
+            if kind not in made:
+                made[kind] = torch.compile(
+                    lambda *t: loss(*t, **named), backend=backend, dynamic=True, fullgraph=fullgraph
+                )
+            return made[kind](x_recon, x, mask)
+
+        return call
+
+    return wrap
+
+
+@contextlib.contextmanager
+def process_group() -> Iterator[None]:
+    """A process that belongs to a process group of four, whose other members do not exist.
+
+    torch's own fake group: collectives return at once, and change nothing.
+    """
+    from torch import distributed
+    from torch.testing._internal.distributed.fake_pg import FakeStore
+
+    hook = sys.excepthook
+    distributed.init_process_group("fake", rank=0, world_size=4, store=FakeStore())
+    try:
+        sys.excepthook = hook  # torch puts its own there
+        yield
+    finally:
+        distributed.destroy_process_group()
+
+
+def made_strings(loss: Call) -> Call:
+    """A reduction that was made at run time."""
+
+    def call(*arguments: Any, **named: Any) -> Any:
+        made = {n: "".join(list(v)) if isinstance(v, str) else v for n, v in named.items()}
+        return loss(*arguments, **made)
+
+    return call
+
+
+def by_name(loss: Call) -> Call:
+    """All arguments by name, in another order."""
+
+    def call(x_recon: Any, x: Any, mask: Any, **named: Any) -> Any:
+        return loss(mask=mask, x=x, x_recon=x_recon, **named)
+
+    return call
+
+
+class Alike(Tensor):
+    """A subclass of Tensor that adds nothing."""
+
+
+def as_subclass(*which: str) -> Wrap:
+    """These arguments as a subclass of Tensor that adds nothing; the result as a plain tensor."""
+
+    def wrap(loss: Call) -> Call:
+        def call(*arguments: Any, **named: Any) -> Any:
+            given = [
+                t.as_subclass(Alike) if name in which and isinstance(t, Tensor) else t
+                for name, t in zip(NAMES, arguments, strict=True)
+            ]
+            found = loss(*given, **named)
+            return found.as_subclass(Tensor) if isinstance(found, Alike) else found
+
+        return call
+
+    return wrap
+
+
+def vmapped(dims: tuple[int | None, ...]) -> Wrap:
+    """The middle one of three samples, of which the others have other inputs or masks."""
+
+    def wrap(loss: Call) -> Call:
+        def call(x_recon: Any, x: Any, mask: Any, **named: Any) -> Any:
+            given = []
+            for dim, tensor in zip(dims, (x_recon, x, mask), strict=True):
+                if dim is None:
+                    given.append(tensor)
+                    continue
+                other = _sibling(tensor, dims)
+                given.append(torch.stack([other, tensor, tensor.detach()], dim))
+            return func.vmap(lambda *t: loss(*t, **named), in_dims=dims)(*given)[1]
+
+        return call
+
+    return wrap
+
+
+def _sibling(tensor: Tensor, dims: tuple[int | None, ...]) -> Tensor:
+    """Another sample; where it shares an input, it may see no more of it than the call does.
+
+    Inputs that are shared collect the gradients of all samples, and those of 0 × NaN too.
+    """
+    if tensor.dtype != torch.bool:
+        return torch.ones_like(tensor.detach())
+    if dims[0] is not None and dims[1] is not None:
+        return ~tensor
+    half = torch.arange(tensor.numel()).reshape(tensor.shape) % 2 == 0
+    return tensor & half
+
+
+def nested(loss: Call) -> Call:
+    """The last of two by two samples, under vmap inside vmap."""
+
+    def call(x_recon: Any, x: Any, mask: Any, **named: Any) -> Any:
+        def four(tensor: Tensor, a: Tensor, b: Tensor) -> Tensor:
+            return torch.stack([torch.stack([a, b]), torch.stack([a, tensor])])
+
+        given = [
+            four(t, torch.full_like(t.detach(), n), t.detach()) for n, t in enumerate((x_recon, x))
+        ]
+        given.append(four(mask, ~mask, torch.ones_like(mask)))
+        return func.vmap(func.vmap(lambda *t: loss(*t, **named)))(*given)[1, 1]
+
+    return call
