@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
-
-from torch import Tensor
 
 from ..inputs.bad import BASE
-from ..inputs.cases import DEFAULT_REDUCTION, FUNCTIONS, NAMES, REDUCTIONS, Case
-from ..inputs.grids import CALLS, small_grid
+from ..inputs.cases import DEFAULT_REDUCTION, FUNCTIONS, REDUCTIONS, Case
+from ..inputs.grids import small_grid
 from ..inputs.strategies import cases
 from ..judge import ways
-from ..judge.bits import same_bits
 from ..judge.probe import Probe
 from ..judge.violation import Violation
 from .registry import STRICT, prop
@@ -40,68 +36,6 @@ def default_reduction(probe: Probe, case: Case) -> None:
     case = case.but(reduction=None)
     loss, inputs = probe.loss(case)
     probe.right_value(loss, case, inputs)
-
-
-@prop(
-    "C1-keywords",
-    statement="x_recon, x and mask may be given by name, in any order, with the same result.",
-    rationale="Names are part of the signature: training code calls losses by keyword.",
-    catches="renamed or swapped parameters",
-    cases=cases(empty=False),
-    weight=0.3,
-)
-def keywords(probe: Probe, case: Case) -> None:
-    inputs = probe.build(case)
-    probe.note(inputs.mask)
-    plain = probe.call(case, inputs)
-    given: dict[str, Any] = {} if case.reduction is None else {"reduction": case.reduction}
-    function = probe.function(case.function)
-    keyword = ", ".join(
-        [f"{n}={n}" for n in reversed(NAMES)] + [f"{k}={v!r}" for k, v in given.items()]
-    )
-    for named in (
-        function(mask=inputs.mask, x=inputs.x, x_recon=inputs.x_recon, **given),
-        function(inputs.x_recon, mask=inputs.mask, x=inputs.x, **given),
-    ):
-        if not isinstance(named, Tensor) or not same_bits(plain, named):
-            raise Violation(
-                "by name the result is another one",
-                got=named,
-                wanted=plain,
-                script="\n".join(
-                    [
-                        case.script(probe.subject.imports),
-                        f"print({case.function}({keyword}))",
-                    ]
-                ),
-            )
-
-
-@prop(
-    "C1-equal-strings",
-    fixed=True,
-    statement="A reduction is known by its value: a string made at run time does as well.",
-    rationale="Configuration files and command lines make strings that are equal, not identical.",
-    catches="`is` between strings",
-    grid=lambda effort: (
-        BASE.but(function=function, reduction=reduction)
-        for function, reduction in CALLS
-        if reduction is not None
-    ),
-)
-def equal_strings(probe: Probe, case: Case) -> None:
-    assert case.reduction is not None
-    inputs = probe.build(case)
-    probe.note(inputs.mask)
-    probe.calls += 1
-    made = "".join(list(case.reduction))
-    loss = probe.function(case.function)(*inputs, reduction=made)
-    try:
-        probe.right_value(loss, case, inputs)
-    except Violation as violation:
-        call = f"{case.function}(x_recon, x, mask, reduction=''.join({list(case.reduction)}))"
-        violation.script = f"{case.script(probe.subject.imports, call=False)}\nprint({call})"
-        raise
 
 
 def _no_such_call(probe: Probe, case: Case, call: str, what: str) -> None:
@@ -167,14 +101,14 @@ def unknown_keyword(probe: Probe) -> None:
 
 
 situation(
-    "C1-made-strings",
+    "C1-equal-strings",
     "With a reduction that was made at run time, a call keeps its whole contract.",
     catches="`is` where `==` was meant",
     wrap=ways.made_strings,
     array="small",
 )
 situation(
-    "C1-by-name",
+    "C1-keywords",
     "With its arguments given by name, a call keeps its whole contract.",
     catches="a wrapper that reads `args`",
     wrap=ways.by_name,

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import torch
-from torch import Tensor
-
-from ..inputs.cases import NAMES, Case, Inputs
+from ..inputs.cases import NAMES, Case
 from ..inputs.grids import small_grid
 from ..inputs.strategies import cases
 from ..judge import ways
@@ -31,42 +26,8 @@ def dtypes(probe: Probe, case: Case) -> None:
     probe.right_value(loss, case, inputs)
 
 
-class _Spectrum(Tensor):
-    """A tensor subclass with nothing of its own."""
-
-
-@prop(
-    "C2-subclasses",
-    statement="Parameters, tensor subclasses and inputs that require grad are tensors like others.",
-    rationale="A decoder may end in a parameter; data sets wrap tensors.",
-    catches="`type(x) is Tensor`; leaves or parameters refused",
-    grid=lambda effort: small_grid(
-        effort, shapes=((2, 3),), patterns=("bernoulli", "empty"), pairs=(("float32", "float32"),)
-    ),
-)
-def subclasses(probe: Probe, case: Case) -> None:
-    inputs = probe.build(case)
-    probe.note(inputs.mask)
-    kinds: list[Callable[[Tensor], Tensor]] = [lambda t: t.as_subclass(_Spectrum)]
-    if probe.claims.gradients:
-        kinds[:0] = [torch.nn.Parameter, lambda t: t.clone().requires_grad_() * 1]
-    for kind in kinds:
-        for given in (
-            (kind(inputs.x_recon), inputs.x),
-            (inputs.x_recon, kind(inputs.x)),
-            (kind(inputs.x_recon), kind(inputs.x)),
-        ):
-            as_given = Inputs(*given, inputs.mask)
-            loss = probe.call(case, as_given)
-            probe.right_value(loss.as_subclass(Tensor), case, inputs)
-            wrt = tuple(n for n in ("x_recon", "x") if getattr(as_given, n).requires_grad)
-            if wrt and not probe.excused(inputs):
-                found = probe.pull(case.but(grads=wrt), loss, as_given)
-                probe.right_gradients(found, case, inputs)
-
-
 situation(
-    "C2-subclass",
+    "C2-subclasses",
     "On a subclass of Tensor that adds nothing, a call keeps its whole contract.",
     catches="a second path for whatever is not exactly a Tensor",
     wrap=ways.as_subclass(*NAMES),

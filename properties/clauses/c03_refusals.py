@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from functools import partial
 from typing import Any
@@ -34,7 +33,6 @@ from ..judge.mismatches import mismatches_refused
 from ..judge.operators import nothing_computed
 from ..judge.probe import Probe
 from ..judge.refusals import (
-    Call,
     alike_refused,
     all_refused,
     good_call,
@@ -222,11 +220,6 @@ def before_arithmetic(probe: Probe) -> None:
     nothing_computed(probe)
 
 
-def _in_thread(call: Call) -> Any:
-    with ThreadPoolExecutor(1) as other:
-        return other.submit(call).result()
-
-
 @prop(
     "C3-situations",
     cost=9,
@@ -242,7 +235,7 @@ def in_situations(probe: Probe) -> None:
         if found.refuses and probe.subject.missing(PROPERTIES[identifier].needs) is None:
             refused_there(probe, found)
     if probe.claims.compile:
-        refused_there(probe, Situation("compiled", wrap=ways.compiled(fullgraph=False)))
+        refused_there(probe, Situation("compiled", ways.compiled(fullgraph=False), ways.often_compiled))
 
 
 @prop(

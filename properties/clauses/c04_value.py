@@ -9,7 +9,7 @@ import torch
 
 from ..inputs.cases import DTYPES, FUNCTIONS, REDUCTIONS, Case
 from ..inputs.effort import Effort
-from ..inputs.grids import CALLS, SAME_PAIRS, scattered, sized_grid, small_grid, thinned
+from ..inputs.grids import CALLS, SAME_PAIRS, sized_grid, small_grid, thinned
 from ..inputs.masks import Mask
 from ..inputs.operands import Operand
 from ..inputs.strategies import cases, special
@@ -23,21 +23,6 @@ from .situations import TWO_TRAITS, situation
 
 
 @prop(
-    "C4-oracle",
-    cost=5,
-    statement="sum, mean and batch_mean equal exact rational arithmetic over the masked positions.",
-    rationale="The definition of the loss, for every call, dtype pairing and kind of mask.",
-    catches="mask inverted or ignored; wrong divisor, factor or power; mean of means; epsilons",
-    cases=cases(),
-    grid=lambda effort: small_grid(effort, share=4),
-    weight=2,
-)
-def matches_oracle(probe: Probe, case: Case) -> None:
-    loss, inputs = probe.loss(case)
-    probe.right_value(loss, case, inputs)
-
-
-@prop(
     "C4-sizes",
     cost=3,
     statement="The value is right at sizes around powers of two, for masks that single out few.",
@@ -46,18 +31,6 @@ def matches_oracle(probe: Probe, case: Case) -> None:
     grid=lambda effort: sized_grid(effort, repeat=2),
 )
 def sizes(probe: Probe, case: Case) -> None:
-    loss, inputs = probe.loss(case)
-    probe.right_value(loss, case, inputs)
-
-
-@prop(
-    "C4-any-size",
-    statement="The value is right at any size, round ones among them, with any dtypes and mask.",
-    rationale="Real batches are 48 × 1000 as well as 32 × 64.",
-    catches="whatever needs a certain length together with a certain dtype, mask or call",
-    grid=scattered,
-)
-def any_size(probe: Probe, case: Case) -> None:
     loss, inputs = probe.loss(case)
     probe.right_value(loss, case, inputs)
 
@@ -193,7 +166,7 @@ def exhaustive(probe: Probe, effort: Effort) -> None:
 
 
 situation(
-    "C4-pairs",
+    "C4-oracle",
     "The value is right, whichever two traits meet.",
     catches=TWO_TRAITS,
     array="full",
@@ -201,7 +174,7 @@ situation(
     parts=frozenset(["C4"]),
 )
 situation(
-    "C4-large-pairs",
+    "C4-any-size",
     "The value is right; large sizes, any two traits.",
     catches=TWO_TRAITS,
     array="large",

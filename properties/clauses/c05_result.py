@@ -5,54 +5,16 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 
-import torch
-
 from ..inputs.cases import DTYPES, Case
 from ..inputs.effort import Effort
-from ..inputs.grids import CALLS, small_grid, some
+from ..inputs.grids import CALLS, some
 from ..inputs.masks import Mask
 from ..inputs.operands import Operand
 from ..inputs.strategies import cases
 from ..inputs.values import Constant
 from ..judge.probe import Probe
-from ..judge.violation import Violation
 from .registry import prop
 from .situations import TWO_TRAITS, situation
-
-
-@prop(
-    "C5-result",
-    statement="The result is 0-d, on the inputs' device, of dtype promote(x_recon, x, float32).",
-    rationale="A training loop calls .backward() and adds losses; logging calls .item().",
-    catches="a Python float; shape (1,); a half result; float64 whenever it is convenient",
-    cases=cases(),
-    grid=lambda effort: small_grid(
-        effort, shapes=((0, 0), (0, 3), (3, 0), (1, 1), (2, 3)), patterns=("full", "empty", "one")
-    ),
-    weight=0.3,
-)
-def result_kind(probe: Probe, case: Case) -> None:
-    loss, inputs = probe.loss(case)
-    probe.right_dtype(loss, inputs)
-    if loss.device != inputs.x.device:
-        raise Violation(
-            "the result is on another device", got=str(loss.device), wanted=str(inputs.x.device)
-        )
-    with torch.inference_mode():
-        apart = probe.build(case)
-    for result in (loss, probe.call(case, apart)):
-        if result.is_inference():
-            raise Violation(
-                "the result is an inference tensor, which no graph can take",
-                got="is_inference() is True",
-                wanted="a normal tensor",
-            )
-    if loss.layout != torch.strided or loss.requires_grad:
-        raise Violation(
-            "the result of inputs without grad is not a plain tensor",
-            got=f"layout {loss.layout}, requires_grad={loss.requires_grad}",
-            wanted="layout torch.strided, requires_grad=False",
-        )
 
 
 @prop(
@@ -139,7 +101,7 @@ def counts(probe: Probe, effort: Effort) -> None:
 
 
 situation(
-    "C5-pairs",
+    "C5-result",
     "The result is 0-d, of the dtype of C5, and an ordinary tensor, whichever two traits meet.",
     catches=TWO_TRAITS,
     array="full",

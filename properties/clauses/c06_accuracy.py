@@ -207,7 +207,7 @@ def depth(probe: Probe, effort: Effort) -> None:
 
 
 situation(
-    "C6-pairs",
+    "C6-accuracy",
     "The value is within C6's roundoffs, whichever two traits meet.",
     catches=TWO_TRAITS,
     array="full",
@@ -215,7 +215,7 @@ situation(
     parts=frozenset(["C6"]),
 )
 situation(
-    "C6-large-pairs",
+    "C6-any-size",
     "The value is within C6's roundoffs; large sizes, any two traits.",
     catches=TWO_TRAITS,
     array="large",

@@ -3,61 +3,16 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 
-from ..inputs.cases import DTYPES, Case
-from ..inputs.effort import Effort
-from ..inputs.grids import CALLS, thinned
+from ..inputs.cases import Case
+from ..inputs.grids import CALLS
 from ..inputs.masks import Mask
 from ..inputs.operands import Operand
-from ..inputs.strategies import cases
-from ..inputs.values import INF, NAN, Lattice
+from ..inputs.values import Lattice
 from ..judge.contract import not_finite
 from ..judge.probe import Probe
 from .registry import prop
 from .situations import TWO_TRAITS, situation
-
-
-@prop(
-    "C9-non-finite",
-    cost=4,
-    statement="NaN inside the mask gives NaN, an infinite difference gives +inf.",
-    rationale="A loss that hides a NaN hides a broken model or a broken target.",
-    catches="nan_to_num; NaN positions dropped from the mask; Inf clamped",
-    cases=cases(tier="hard", empty=False),
-    grid=lambda effort: _non_finite(effort),
-    weight=1.5,
-)
-def non_finite(probe: Probe, case: Case) -> None:
-    loss, inputs = probe.loss(case)
-    probe.right_value(loss, case, inputs)
-
-
-def _non_finite(effort: Effort) -> Iterator[Case]:
-    number = effort.seed % 79
-
-    def unthinned() -> Iterator[Case]:
-        nonlocal number
-        shapes = ((1, 1), (2, 3), (1, 9), (5, 1), (8, 9), (3, 67), (2, 1030), (1, 40000))
-        for shape, a, b in itertools.product(shapes, (NAN, INF, -INF, 1.5), (NAN, INF, -INF, -2.0)):
-            count = shape[0] * shape[1]
-            spots = range(count) if count < 10 else (0, 1, count // 2, count - 2, count - 1)
-            for spot in spots:
-                for _ in range(8 if count < 10 else 1):
-                    number += 1
-                    function, reduction = CALLS[number % len(CALLS)]
-                    dtype = DTYPES[number % 4 if number % 9 else 0]
-                    yield Case(
-                        function,
-                        reduction,
-                        shape,
-                        Operand(dtype, Lattice(number), edits=((spot, a),)),
-                        Operand(dtype, Lattice(number + 1), edits=((spot, b),)),
-                        Mask(("full", "bernoulli", "all_but_one")[number % 3], number),
-                    )
-
-    return thinned(unthinned(), effort)
-
 
 _SENTINELS = (
     *(0.0, -1.0, 1.0, -100.0, 99.0, -99.0, 100.0, 255.0, 999.0, -999.0, 9999.0, -9999.0),
@@ -94,7 +49,7 @@ def sentinels(probe: Probe, case: Case) -> None:
 
 
 situation(
-    "C9-pairs",
+    "C9-non-finite",
     "NaN and infinite differences show, whichever two traits meet.",
     catches=TWO_TRAITS,
     array="full",
@@ -104,7 +59,7 @@ situation(
     because="this is about those",
 )
 situation(
-    "C9-large-pairs",
+    "C9-any-size",
     "NaN and infinite differences show; large sizes, any two traits.",
     catches=TWO_TRAITS,
     array="large",

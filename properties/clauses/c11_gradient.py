@@ -13,11 +13,9 @@ from ..inputs.grids import (
     GRADS,
     SAME_PAIRS,
     gradcheck_cases,
-    scattered,
     sized_grid,
     small_grid,
 )
-from ..inputs.layouts import LAYOUTS
 from ..inputs.operands import Operand
 from ..inputs.strategies import cases
 from ..inputs.values import NAN, Constant
@@ -28,30 +26,6 @@ from .registry import GRADIENTS, prop
 from .situations import TWO_TRAITS, situation
 
 UPSTREAMS = (1.0, -2.5, 3.0, 0.0, 2.0**-6)
-
-
-@prop(
-    "C11-oracle",
-    cost=6,
-    statement="∂/∂x_recon = 2 (x_recon − x) · mask · scale, ∂/∂x its negation, each in its input's "
-    "dtype.",
-    rationale="The gradient is what training uses; a loss may be right and train wrongly.",
-    catches="a missing factor or scale; None for one input; only right when both require grad",
-    needs=GRADIENTS,
-    cases=cases(grads=GRADS, upstreams=UPSTREAMS, layouts=LAYOUTS),
-    grid=lambda effort: small_grid(
-        effort,
-        share=6,
-        shapes=((1, 1), (1, 2), (2, 1), (2, 3), (5, 1), (3, 7)),
-        grads=GRADS,
-        patterns=("full", "empty", "bernoulli", "one_row", "one"),
-    ),
-    weight=2,
-)
-def matches_oracle(probe: Probe, case: Case) -> None:
-    loss, inputs, found = probe.gradients(case)
-    probe.right_value(loss, case, inputs)
-    probe.right_gradients(found, case, inputs)
 
 
 @prop(
@@ -70,19 +44,6 @@ def matches_oracle(probe: Probe, case: Case) -> None:
 )
 def sizes(probe: Probe, case: Case) -> None:
     case = case.but(grads=GRADS[case.salt % 3])
-    loss, inputs, found = probe.gradients(case)
-    probe.right_gradients(found, case, inputs)
-
-
-@prop(
-    "C11-any-size",
-    statement="The gradient is right at any size, round ones among them, with any dtypes and mask.",
-    rationale="Real batches are 48 × 1000 as well as 32 × 64.",
-    catches="whatever needs a certain length together with a certain dtype, mask or call",
-    needs=GRADIENTS,
-    grid=lambda effort: scattered(effort, grads=GRADS),
-)
-def any_size(probe: Probe, case: Case) -> None:
     loss, inputs, found = probe.gradients(case)
     probe.right_gradients(found, case, inputs)
 
@@ -233,7 +194,7 @@ def gradcheck(probe: Probe, case: Case) -> None:
 
 
 situation(
-    "C11-pairs",
+    "C11-oracle",
     "Gradients are right, and of their inputs' dtypes, whichever two traits meet.",
     catches=TWO_TRAITS,
     array="full",
@@ -242,7 +203,7 @@ situation(
     needs=GRADIENTS,
 )
 situation(
-    "C11-large-pairs",
+    "C11-any-size",
     "Gradients are right, and of their inputs' dtypes; large sizes, any two traits.",
     catches=TWO_TRAITS,
     array="large",

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 
 from ..inputs.cases import Case, Inputs
-from ..inputs.effort import Effort
 from ..inputs.grids import GRADS, SAME_PAIRS, gradcheck_cases, small_grid
 from ..judge import answers, derivatives
 from ..judge.derivatives import APART, apart
@@ -91,17 +88,6 @@ def gradgradcheck(probe: Probe, case: Case) -> None:
 )
 def own_memory(probe: Probe, case: Case) -> None:
     right_after_writing(probe, case)
-
-
-def _small(effort: Effort, share: int = 1) -> Iterator[Case]:
-    return small_grid(
-        effort,
-        shapes=((1, 1), (2, 3), (3, 7)),
-        patterns=("full", "bernoulli", "empty"),
-        pairs=(*SAME_PAIRS[:2], ("float32", "float64")),
-        grads=GRADS,
-        share=share,
-    )
 
 
 _BOTH = (*SECOND, "forward_mode", "transforms")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import torch
 from torch import Tensor
 
@@ -15,7 +13,6 @@ from ..judge import ambient, answers, ways
 from ..judge.answers import value_only
 from ..judge.bits import same_bits
 from ..judge.history import right_whatever_happened
-from ..judge.modes import Context, set_to
 from ..judge.probe import Probe
 from ..judge.threads import right_in_threads
 from ..judge.violation import Violation
@@ -139,25 +136,6 @@ def silent(probe: Probe, case: Case) -> None:
 def threads(probe: Probe, effort: Effort) -> None:
     right_in_threads(probe, effort)
 
-
-def _autocast(dtype: torch.dtype, device: str) -> Context:
-    return lambda: torch.autocast(device.split(":")[0], dtype=dtype)
-
-
-def _elsewhere(tensor: Tensor) -> Tensor:
-    return tensor.detach().clone()
-
-
-_MODES: tuple[Context, ...] = (
-    partial(
-        set_to, torch.are_deterministic_algorithms_enabled, torch.use_deterministic_algorithms, True
-    ),
-    partial(
-        set_to, torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, "medium"
-    ),
-    partial(torch.autograd.set_detect_anomaly, True, check_nan=False),
-    partial(torch.autograd.graph.saved_tensors_hooks, _elsewhere, _elsewhere),
-)
 
 situation(
     "C16-no-grad",

@@ -14,9 +14,11 @@ from ..inputs.grids import CALLS, GRADS
 from ..inputs.masks import Mask
 from ..inputs.operands import Operand
 from ..inputs.values import NAN, Constant, Lattice
+from ..judge import ways
 from ..judge.probe import Probe
 from ..judge.violation import Violation
 from .registry import prop
+from .situations import situation
 
 
 class _Counting:
@@ -167,8 +169,42 @@ def exports(probe: Probe, case: Case, effort: Effort) -> None:
     sizes = {name: {0: rows, 1: columns} for name in ("x_recon", "x", "mask")}
     program = torch.export.export(Losses(), tuple(inputs), dynamic_shapes=sizes).module()
     shapes = (((4, 6), "empty"), ((3, 9), "bernoulli"), ((8, 2), "full"))
-    for shape, pattern in (*shapes, *_several_blocks(effort)):
+    for shape, pattern in (*shapes, *_several_blocks(effort), ((300, 301), "bernoulli")):
         again = case.but(shape=shape, mask=Mask(pattern, 5), x_recon__outside=NAN)
         if pattern == "full":  # a difference that half precision would round
             again = again.but(x_recon__values=Constant(2048.0), x__values=Constant(0.5))
         _right_losses(probe, program, again, "exported")
+
+
+situation(
+    "C18-any-size",
+    "Compiled with dynamic shapes, at sizes 0 and 1 too, a call keeps its whole contract.",
+    catches="a branch on a size that was traced at another; a path for compilers alone",
+    needs=("compile",),
+    cost=10,
+    wrap=ways.compiled(),
+    around=ways.often_compiled,
+    array="compiled",
+    ordered=False,
+    quiet=False,
+    large=False,
+    simplify=False,
+    refuses=False,
+    draws=0,
+)
+situation(
+    "C18-backward",
+    "Compiled with dynamic shapes, forward and backward, a call keeps its whole contract.",
+    catches="a backward that was traced for one size, one mask or one set of inputs",
+    needs=("compile", "gradients"),
+    cost=10,
+    wrap=ways.compiled(backend="aot_eager"),
+    around=ways.often_compiled,
+    array="compiled backward",
+    ordered=False,
+    quiet=False,
+    large=False,
+    simplify=False,
+    refuses=False,
+    draws=0,
+)

@@ -16,10 +16,6 @@ from ..judge.violation import Violation
 from .registry import prop
 from .situations import situation
 
-# Which of the inputs are mapped. With one of the values alone and the mask shared, the vmap rule of
-# torch's own mse_loss (2.13) fails on sizes; a loss that is right but for that is not blamed.
-_NOT_ASKED = ((False, False, False), (True, False, False), (False, True, False))
-
 
 @prop(
     "C19-hessian",

@@ -230,6 +230,7 @@ class Controller:
             for file, before in sources.items():
                 if not Path(file).is_file() or places.digest(file) != before:
                     self.table.changed[target] = file
+        self.table.settle()
 
     def _name_case(self, nodeid: str, worker: str) -> None:
         """Add to the row of a dead process the call that it died in."""

@@ -177,6 +177,8 @@ class PropertyItem(pytest.Item):
                 outcome.calls,
                 outcome.examples,
                 counterexample=counterexample or None,
+                part=found.part if found else "",
+                elsewhere=found is not None and found.elsewhere,
             )
         )
         if outcome.state in ("not claimed", "skipped"):

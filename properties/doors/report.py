@@ -13,14 +13,18 @@ from pathlib import Path
 from typing import Any
 
 SCHEMA_VERSION = 1
-STATES = ("pass", "FAIL", "xfail", "XPASS", "error", "not claimed", "skipped", "not run")
+STATES = ("pass", "FAIL", "also", "xfail", "XPASS", "error", "not claimed", "skipped", "not run")
 BAD_STATES = ("FAIL", "XPASS", "error")
-_JUDGED = ("pass", "FAIL", "xfail", "XPASS")
+_JUDGED = ("pass", "FAIL", "also", "xfail", "XPASS")
 
 
 @dataclass
 class Cell:
-    """How one property went for one target."""
+    """How one property went for one target.
+
+    `part` is the clause of which a part broke, where several are asked; `elsewhere` says that it
+    breaks in plain calls too, so that it is another property's finding.
+    """
 
     identifier: str
     state: str
@@ -29,6 +33,8 @@ class Cell:
     examples: int = 0
     seconds: float = 0.0
     counterexample: dict[str, Any] | None = None
+    part: str = ""
+    elsewhere: bool = False
 
     @property
     def clause(self) -> str:
@@ -64,6 +70,19 @@ class Table:
     def add(self, target: str, cell: Cell) -> None:
         self.cells.setdefault(target, {})[cell.identifier] = cell
 
+    def settle(self) -> None:
+        """Once all is known: what fails in plain calls too is "also" where that has its own row.
+
+        Where it has none, it stays a FAIL: nothing that was found is lost.
+        """
+        for cells in self.cells.values():
+            failing = [cell for cell in cells.values() if cell.state == "FAIL"]
+            owned = any(not cell.elsewhere for cell in failing)
+            expected = {cell.clause for cell in cells.values() if cell.state == "xfail"}
+            for cell in failing:
+                if cell.elsewhere and (owned or cell.part in expected):
+                    cell.state = "also"
+
     def totals(self, target: str) -> dict[str, int]:
         """Number of cells in each state."""
         counted = Counter(cell.state for cell in self.cells.get(target, {}).values())
@@ -73,8 +92,11 @@ class Table:
         """Clauses with a cell that fails, in their order."""
         return self._clauses(target, "FAIL")
 
+    def _cells_in(self, target: str, state: str) -> list[Cell]:
+        return [cell for cell in self.cells.get(target, {}).values() if cell.state == state]
+
     def _clauses(self, target: str, state: str) -> list[str]:
-        clauses = {c.clause for c in self.cells.get(target, {}).values() if c.state == state}
+        clauses = {cell.clause for cell in self._cells_in(target, state)}
         return sorted(clauses, key=lambda clause: int(clause[1:]))
 
     def exit_code(self) -> int:
@@ -140,12 +162,15 @@ class Table:
         for target in self.targets:
             seen: set[tuple[str, str]] = set()
             for cell in self.cells.get(target, {}).values():
-                if cell.state in ("pass", "not claimed"):
+                if cell.state in ("pass", "not claimed", "also"):
                     continue
                 if cell.state == "not run" and (cell.state, cell.reason) in seen:
                     continue  # once is enough
                 seen.add((cell.state, cell.reason))
                 yield f"{cell.state:<6} {target} {cell.identifier}: {_line(cell.reason)}"
+            also = [cell.identifier for cell in self._cells_in(target, "also")]
+            if also:
+                yield f"also   {target}: seen in {', '.join(also)} too"
         for target in self.targets:
             yield f"target   {target}"
             for file, digest in self.sources.get(target, {}).items():

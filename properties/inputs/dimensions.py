@@ -103,12 +103,32 @@ ARRAYS: dict[str, Mapping[str, tuple[Any, ...]]] = {
         "outside": ("as drawn", "nan in x_recon", "nan in x", "nan and inf"),
         "x_recon": ("contiguous", "transposed", "offset"),
         "x": ("contiguous", "transposed"),
-        "mask layout": ("contiguous",),
+        "mask layout": ("contiguous", "transposed"),
         "alike": ("",),
         "upstream": (1.0, -2.5),
         "born": ("leaf",),
     },
 }  # fmt: skip
+# Compilers take a second for each kind of call, and guard on sizes 0 and 1.
+ARRAYS["compiled"] = {
+    **ARRAYS["small"],
+    "shape": ((4, 6), (5, 5), (1, 1), (2, 3), (0, 3), (3, 0), (70, 9), (1, 7), (300, 300)),
+    "values": ("lattice", "reals", "wide", "nan", "inf"),
+    "outside": ("as drawn", "nan in x_recon", "nan in x", "nan and inf"),
+    "x_recon": ("contiguous",),
+    "x": ("contiguous",),
+    "mask layout": ("contiguous",),
+    "alike": ("",),
+    "grads": ((),),
+    "upstream": (1.0,),
+}
+ARRAYS["compiled backward"] = {
+    **ARRAYS["compiled"],
+    "dtypes": (FEW_DTYPES[0], FEW_DTYPES[2], FEW_DTYPES[5]),
+    "shape": ((4, 6), (5, 5), (1, 1), (0, 3), (70, 9)),
+    "call": (_SMALL_CALLS[1], _SMALL_CALLS[3]),
+    "grads": (("x_recon", "x"), ("x_recon",), ("x",)),
+}
 # Sizes that no other array has, so that what is kept by size is made where it is asked for.
 ARRAYS["own sizes"] = {**ARRAYS["small"], "shape": ((17, 3), (19, 2), (23, 1), (13, 11))}
 TRIPLES = ("middle", "small")  # the deep profile lets any three levels of these meet

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import random
 from collections.abc import Iterable, Iterator, Sequence
 
 from .cases import DTYPES, FUNCTIONS, REDUCTIONS, Case
@@ -11,7 +10,7 @@ from .effort import Effort
 from .layouts import LAYOUTS
 from .masks import MASK_PATTERNS, Mask
 from .operands import Operand
-from .values import INF, NAN, Constant, Lattice
+from .values import Lattice
 
 SAME_PAIRS = tuple((d, d) for d in DTYPES)
 
@@ -21,20 +20,6 @@ def some(cases: Iterable[Case], effort: Effort) -> Iterator[Case]:
     return itertools.islice(
         cases, effort.seed % 5 if effort.thin > 1 else 0, None, min(5, effort.thin)
     )
-
-
-_POISONS = (NAN, INF, -INF, 1e30, -65504.0, 3.5)
-
-
-def poisonings(case: Case) -> Iterator[Case]:
-    """The case with a poison outside the mask: in x_recon, in x, in both."""
-    for poison in _POISONS:
-        if case.x_recon.dtype == "float16" and abs(poison) == 1e30:
-            continue
-        yield case.but(x_recon__outside=poison)
-        yield case.but(x__outside=poison)
-        yield case.but(x_recon__outside=poison, x__outside=-poison)
-        yield case.but(x_recon__outside=poison, x__outside=poison)
 
 
 def gradcheck_cases(effort: Effort) -> Iterator[Case]:
@@ -48,28 +33,9 @@ def gradcheck_cases(effort: Effort) -> Iterator[Case]:
     )
 
 
-def mode_grid(effort: Effort, pairs: Sequence[tuple[str, str]], share: int = 2) -> Iterator[Case]:
-    """Small grids with and without gradients, and differences that half precision would round."""
-    yield from small_grid(
-        effort,
-        share=share,
-        shapes=((1, 1), (2, 3), (33, 40)),
-        patterns=("full", "bernoulli", "empty"),
-        pairs=pairs,
-        grads=((), ("x_recon", "x")),
-    )
-    for dtype, (function, reduction), grads in itertools.product(
-        ("float16", "bfloat16"), CALLS, ((), ("x_recon",))
-    ):
-        operands = Operand(dtype, Constant(2048.0)), Operand(dtype, Constant(0.5))
-        yield Case(function, reduction, (2, 3), *operands, grads=grads)
-
-
 SMALL_SHAPES = ((1, 1), (1, 2), (2, 1), (2, 2), (1, 5), (5, 1), (2, 3), (3, 2), (4, 4), (3, 7))
-EMPTY_SHAPES = ((0, 0), (0, 3), (3, 0), (0, 1), (1, 0))
 CALLS = tuple((function, reduction) for function in FUNCTIONS for reduction in (None, *REDUCTIONS))
 GRADS = (("x_recon",), ("x_recon", "x"), ("x",))
-SELECTING_PATTERNS = ("full", *(p for p in MASK_PATTERNS if p not in ("full", "empty")))
 PAIRS = tuple(sorted(itertools.product(DTYPES, DTYPES), key=lambda p: (p[0] != p[1], p)))
 
 
@@ -161,48 +127,3 @@ def sized_grid(
                     )
                 )
     return thinned(cases, effort)
-
-
-def scattered(
-    effort: Effort,
-    *,
-    count: int = 320,
-    largest: int = 2**14,
-    layouts: Sequence[str] = ("contiguous",),
-    grads: Sequence[tuple[str, ...]] = ((),),
-) -> Iterator[Case]:
-    """Cases of any size up to `largest` elements, everything about them by chance; small first.
-
-    Where a mistake needs a certain length and a certain dtype, mask or layout together, no grid of
-    either finds it. Sides are of every magnitude, round numbers among them.
-    """
-    chance = random.Random(effort.seed)
-    cases = []
-    for _ in range(count * (8 if effort.profile == "deep" else 1)):
-        long = chance.randint(1, 2 ** chance.randint(1, largest.bit_length() - 1))
-        if chance.random() < 0.5:
-            step = chance.choice([n for n in (6, 8, 10, 32, 48, 100, 1000) if n <= largest])
-            long = step * chance.randint(
-                1, 2 ** chance.randint(0, (largest // step).bit_length() - 1)
-            )
-        short = chance.randint(1, 2 ** chance.randint(0, (largest // long).bit_length() - 1))
-        function, reduction = chance.choice(CALLS)
-        dtype, salt = chance.choice(DTYPES), chance.randrange(10000)
-        other = dtype if chance.random() < 0.5 else chance.choice(DTYPES)
-        laid_out = [chance.choice(layouts)] * 3
-        if chance.random() < 0.6:
-            laid_out = [chance.choice(layouts) for _ in range(3)]
-        cases.append(
-            Case(
-                function,
-                reduction,
-                chance.choice([(short, long), (long, short)]),
-                Operand(dtype, Lattice(salt), laid_out[0]),
-                Operand(other, Lattice(salt + 1), laid_out[1]),
-                Mask(chance.choice(SELECTING_PATTERNS), salt, laid_out[2]),
-                grads=chance.choice(grads),
-                upstream=chance.choice((1.0, -2.5, 3.0)) if any(grads) else 1.0,
-                salt=salt,
-            )
-        )
-    return iter(sorted(cases, key=lambda case: case.count))

@@ -5,10 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
-from ..inputs.cases import REDUCTIONS, Case, Inputs
-from ..inputs.masks import Mask
-from ..inputs.operands import Operand
-from ..inputs.values import Lattice
+from ..inputs.cases import Case, Inputs
 from .probe import Probe
 from .violation import Violation
 
@@ -50,34 +47,3 @@ def _after(what: str, probe: Probe, found: dict[str, Any], case: Case, inputs: I
     except Violation as violation:
         violation.what = f"after {what}, {violation.what}"
         raise
-
-
-def right_interleaved(probe: Probe, case: Case) -> None:
-    """Raise unless three calls, and then their backwards in either order, are right."""
-    k = case.salt
-    siblings = [
-        case,
-        case.but(
-            x_recon__values=Lattice(k + 1), x__values=Lattice(k + 2), mask=Mask("bernoulli", k)
-        ),
-        case.but(
-            reduction=REDUCTIONS[k % 3],
-            function=("masked_mse", "masked_sse")[k % 2],
-            shape=(case.shape[1], case.shape[0] + 1),
-            x_recon=Operand(case.x_recon.dtype, Lattice(k + 3)),
-            x=Operand(case.x.dtype, Lattice(k + 4)),
-            mask=Mask("blocks", k),
-        ),
-    ]
-    siblings = [probe.fit(sibling) for sibling in siblings]
-    for order in ((0, 1, 2), (2, 1, 0)):
-        made = [(sibling, *probe.loss(sibling)) for sibling in siblings]
-        found = {}
-        for place in order:
-            sibling, loss, inputs = made[place]
-            found[place] = probe.pull(sibling, loss, inputs)
-        for place, gradients in found.items():
-            sibling, loss, inputs = made[place]
-            probe.case = sibling
-            probe.right_value(loss, sibling, inputs)
-            probe.right_gradients(gradients, sibling, inputs)

@@ -29,6 +29,7 @@ class Probe:
 
     Attributes:
         told: what is told each case that comes to hand, before the subject meets it.
+        blames: whether an exception is the subject's, and not a mistake of the suite.
         calls: of the subject, so far.
         selected: whether any mask selected something.
         odd: what is odd about the kind of the last answer, or None.
@@ -41,12 +42,14 @@ class Probe:
         device: str = "cpu",
         clause: str = "",
         told: Callable[[Case | None], None] | None = None,
+        blames: Callable[[Probe, BaseException], bool] = lambda probe, error: True,
     ) -> None:
         self.subject = subject
         self.claims = subject.claims
         self.device = device
         self.clause = clause
         self.told = told
+        self.blames = blames
         self.calls = 0
         self.selected = False
         self.odd: str | None = None

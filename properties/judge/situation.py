@@ -217,7 +217,7 @@ def _holds(
         except (Violation, SuiteError):
             raise
         except RAISED as error:
-            if isinstance(error, torch.cuda.OutOfMemoryError):
+            if not probe.blames(probe, error):
                 raise
             raise Violation(
                 f"{type(error).__name__} came out: {_short(error)}",

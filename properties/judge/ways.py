@@ -115,12 +115,11 @@ def other_contents(loss: Call, x_recon: Tensor, x: Tensor, mask: Tensor, **named
 
 def compiled(*, backend: str = "eager", fullgraph: bool = True) -> Wrap:
     """Compiled with dynamic shapes: one compiled function for all calls of a kind."""
+    made: dict[Any, Call] = {}
 
     def wrap(loss: Call) -> Call:
-        made: dict[Any, Call] = {}
-
         def call(x_recon: Any, x: Any, mask: Any, **named: Any) -> Any:
-            kind = (repr(named), *(getattr(t, "dtype", type(t)) for t in (x_recon, x)))
+            kind = (loss, repr(named), *(getattr(t, "dtype", type(t)) for t in (x_recon, x)))
             if kind not in made:
                 made[kind] = torch.compile(
                     lambda *t: loss(*t, **named), backend=backend, dynamic=True, fullgraph=fullgraph
@@ -130,6 +129,16 @@ def compiled(*, backend: str = "eager", fullgraph: bool = True) -> Wrap:
         return call
 
     return wrap
+
+
+def often_compiled() -> contextlib.AbstractContextManager[Any]:
+    """As many compilations of one function as there are kinds of calls."""
+    import torch._dynamo as dynamo
+
+    patched: contextlib.AbstractContextManager[Any] = dynamo.config.patch(
+        recompile_limit=4000, accumulated_recompile_limit=10000
+    )
+    return patched
 
 
 @contextlib.contextmanager

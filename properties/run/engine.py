@@ -107,7 +107,7 @@ def conduct(
     absent = prop.unavailable(subject, device) if prop.unavailable else None
     if absent is not None:
         return Outcome("skipped", absent)
-    probe, examples = Probe(subject, device, prop.clause, ledger.note), [0]
+    probe, examples = Probe(subject, device, prop.clause, ledger.note, _subjects), [0]
     try:
         with ambient.restored():
             before = ambient.snapshot()
@@ -132,7 +132,10 @@ def conduct(
                 ) from None
     except Violation as violation:
         state: State = "FAIL" if expected is None else "xfail"
-        return Outcome(state, expected or violation.what, violation, probe.calls, examples[0])
+        reason = expected or violation.what
+        if violation.part and violation.part != prop.clause and expected is None:
+            reason = f"{reason} ({_part(violation)})"
+        return Outcome(state, reason, violation, probe.calls, examples[0])
     if expected is not None:
         reason = f"passes, though expected to fail: {expected}"
         return Outcome("XPASS", reason, None, probe.calls, examples[0])
@@ -242,6 +245,12 @@ def _left_open(prop: Property, message: str) -> bool:
     if "second_order" in prop.needs:
         return "does not currently support double backward" in message
     return prop.id == "C2-subclasses" and "handlers returned NotImplemented" in message
+
+
+def _part(violation: Violation) -> str:
+    """Which part of the contract broke, and whether it does so in plain calls too."""
+    part = "an exception" if violation.part == "raises" else violation.part
+    return f"{part}, in plain calls too" if violation.elsewhere else f"{part}, there alone"
 
 
 def _short(text: str) -> str:
