@@ -28,7 +28,8 @@ from ..inputs.grids import CALLS
 from ..inputs.operands import Operand
 from ..inputs.values import Lattice
 from ..judge import ways
-from ..judge.everywhere import refused_after_good_calls, refused_there, refused_when_optimised
+from ..judge.apart import refused_when_optimised
+from ..judge.everywhere import refused_after_good_calls, refused_there
 from ..judge.mismatches import mismatches_refused
 from ..judge.operators import nothing_computed
 from ..judge.probe import Probe
@@ -42,7 +43,7 @@ from ..judge.refusals import (
     spoilt,
 )
 from ..judge.situation import Situation
-from .registry import PROPERTIES, STRICT, prop
+from .registry import PROPERTIES, STRICT, prop, without_target
 from .situations import SITUATIONS
 
 _REFUSED_FIRST = (
@@ -235,7 +236,9 @@ def in_situations(probe: Probe) -> None:
         if found.refuses and probe.subject.missing(PROPERTIES[identifier].needs) is None:
             refused_there(probe, found)
     if probe.claims.compile:
-        refused_there(probe, Situation("compiled", ways.compiled(fullgraph=False), ways.often_compiled))
+        refused_there(
+            probe, Situation("compiled", ways.compiled(fullgraph=False), ways.often_compiled)
+        )
 
 
 @prop(
@@ -246,9 +249,7 @@ def in_situations(probe: Probe) -> None:
     rationale="An assert is no check: whoever saves its time meets the broadcast.",
     catches="checks written as asserts, or under `if __debug__`",
     needs=STRICT,
-    unavailable=lambda subject, device: (
-        None if subject.target else "another Python cannot import it: it was not loaded by a target"
-    ),
+    unavailable=without_target,
 )
 def optimised(probe: Probe) -> None:
     refused_when_optimised(probe)

@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
+from ..judge.contract import nothing_masked
 from .registry import GRADIENTS
 from .situations import TWO_TRAITS, situation
 
 situation(
     "C12-excluded-gradient",
-    "Gradients are zero outside the mask, and with nothing masked, whichever two traits meet.",
+    "Gradients are zero outside the mask, whatever stands there, whichever two traits meet.",
     catches=TWO_TRAITS,
     array="full",
     large=False,
     parts=frozenset(["C12"]),
+    only=lambda case: not nothing_masked(case),
+    because="C12-empty-trains has the others",
     needs=GRADIENTS,
 )
 situation(
     "C12-excluded-sizes",
-    "Gradients are zero outside the mask, and with nothing masked; large sizes, any two traits.",
+    "At large sizes too, gradients are zero outside the mask, whichever two traits meet.",
     catches=TWO_TRAITS,
     array="large",
     large=False,
     parts=frozenset(["C12"]),
     needs=GRADIENTS,
     draws=0,
+)
+situation(
+    "C12-empty-trains",
+    "With nothing masked, backward runs and gradients are exactly 0, whichever two traits meet.",
+    catches="a constant without a graph; a fresh zero; 0/0 in backward",
+    array="full",
+    large=False,
+    parts=frozenset(["C12"]),
+    only=nothing_masked,
+    because="this is about those",
+    needs=GRADIENTS,
+    empty=True,
 )

@@ -11,12 +11,13 @@ from ..inputs.grids import GRADS, SAME_PAIRS, sized_grid, small_grid
 from ..inputs.strategies import cases
 from ..judge import ambient, answers, ways
 from ..judge.answers import value_only
+from ..judge.apart import right_apart
 from ..judge.bits import same_bits
 from ..judge.history import right_whatever_happened
 from ..judge.probe import Probe
 from ..judge.threads import right_in_threads
 from ..judge.violation import Violation
-from .registry import prop
+from .registry import prop, without_target
 from .situations import situation
 
 
@@ -135,6 +136,19 @@ def silent(probe: Probe, case: Case) -> None:
 )
 def threads(probe: Probe, effort: Effort) -> None:
     right_in_threads(probe, effort)
+
+
+@prop(
+    "C16-own-process",
+    cost=9,
+    fixed=True,
+    statement="In a process of its own, from its first call on, a call keeps its whole contract.",
+    rationale="It is used where no test runner is, and somewhere a call is always the first.",
+    catches="a loss that knows when it is tested; what is right only once something was set up",
+    unavailable=without_target,
+)
+def own_process(probe: Probe) -> None:
+    right_apart(probe)
 
 
 situation(

@@ -10,6 +10,7 @@ from hypothesis.strategies import SearchStrategy
 
 from ..inputs.cases import Case
 from ..inputs.effort import Effort
+from ..subject import Subject
 
 Check = Callable[..., None]
 Grid = Callable[["Effort"], Iterable[Case]]
@@ -68,6 +69,13 @@ SECOND = ("gradients", "second_order")
 FORWARD = ("gradients", "forward_mode")
 
 PROPERTIES: dict[str, Property] = {}
+
+
+def without_target(subject: Subject, device: str) -> str | None:
+    """Why another Python cannot be asked about a subject, or None."""
+    return (
+        None if subject.target else "it was loaded by no target, so another Python cannot load it"
+    )
 
 
 def prop(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from .cases import Case
 
 _LONGEST_LITERAL = 64
+_NUMBER = re.compile(r"(?<![\w'])(nan|inf)(?![\w'])")  # as repr writes them
 
 
 def script(case: Case, imports: str = "", call: bool = True) -> str:
@@ -51,9 +53,7 @@ def script(case: Case, imports: str = "", call: bool = True) -> str:
 def constructor(case: Case) -> str:
     """The expression that makes an equal case."""
     fields = (f"{f.name}={getattr(case, f.name)!r}" for f in dataclasses.fields(case))
-    return f"Case({', '.join(fields)})".replace("=nan", "=float('nan')").replace(
-        "=inf", "=float('inf')"
-    )
+    return _NUMBER.sub(r"float('\1')", f"Case({', '.join(fields)})")
 
 
 def _literal(tensor: Tensor, layout: str) -> str:

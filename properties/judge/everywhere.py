@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from typing import Any
 
-from ..inputs.bad import DEVICES, FEW, LAYOUTS, NON_TENSORS, REDUCTION, SHAPES, Bad
-from ..inputs.cases import Case
+from ..inputs.bad import DEVICES, FEW, REDUCTION, SHAPES, Bad
 from . import ambient
 from .answers import Call
 from .probe import Probe
 from .refusals import good_call, spoilt
 from .situation import Situation
-from .violation import SuiteError, Violation
-
-_TIME = 120.0  # seconds for another Python
+from .violation import Violation
 
 
 def refused_there(probe: Probe, found: Situation) -> None:
@@ -24,7 +19,7 @@ def refused_there(probe: Probe, found: Situation) -> None:
         case, inputs = good_call(probe, number)
         given, keyword = spoilt(bad, case, inputs)
         function = probe.function(case.function)
-        if not _refuses(bad, function, given, keyword):
+        if not refuses(bad, function, given, keyword):
             continue  # for the properties of plain calls
         entered = False
 
@@ -52,7 +47,7 @@ def refused_there(probe: Probe, found: Situation) -> None:
             raise Violation(
                 f"{where} is not refused as in a plain call",
                 got=got,
-                wanted=_names(bad),
+                wanted=names(bad),
                 case=case,
                 part="C3",
             )
@@ -66,12 +61,14 @@ def refused_there(probe: Probe, found: Situation) -> None:
             )
 
 
-def _names(bad: Bad) -> str:
+def names(bad: Bad) -> str:
+    """The errors that C3 wants, in words."""
     errors = bad.error if isinstance(bad.error, tuple) else (bad.error,)
     return " or ".join(error.__name__ for error in errors)
 
 
-def _refuses(bad: Bad, function: Call, given: list[Any], keyword: dict[str, Any]) -> bool:
+def refuses(bad: Bad, function: Call, given: list[Any], keyword: dict[str, Any]) -> bool:
+    """Whether a plain call is refused with an error that C3 wants."""
     try:
         function(*given, **keyword)
     except bad.error:
@@ -88,71 +85,15 @@ def refused_after_good_calls(probe: Probe) -> None:
         case, inputs = good_call(probe, number)
         given, keyword = spoilt(bad, case, inputs)
         function = probe.function(case.function)
-        if not _refuses(bad, function, given, keyword):
+        if not refuses(bad, function, given, keyword):
             continue
         for _ in range(2):
             probe.call(case, inputs)
-        if not _refuses(bad, function, given, keyword):
+        if not refuses(bad, function, given, keyword):
             raise Violation(
                 f"{bad.argument} = {bad.make} is refused, but no longer after a good call",
                 got="no such error",
-                wanted=_names(bad),
+                wanted=names(bad),
                 case=case,
                 part="C3",
             )
-
-
-_PROGRAM = """
-import sys
-sys.path[:] = {path!r}
-from wavemae.properties.judge.everywhere import accepted
-print(*accepted({target!r}), sep="\\n")
-"""
-
-
-def refused_when_optimised(probe: Probe) -> None:
-    """Raise if another Python, told to drop asserts, takes what this one refuses."""
-    plain = [_told(bad) for bad, _ in _taken(probe)]
-    program = _PROGRAM.format(path=sys.path, target=probe.subject.target)
-    done = subprocess.run(
-        [sys.executable, "-O", "-c", program],
-        capture_output=True,
-        text=True,
-        timeout=_TIME,
-        check=False,
-    )
-    if done.returncode:
-        raise SuiteError(f"python -O could not try {probe.subject.target}: {done.stderr[-300:]}")
-    more = [line for line in done.stdout.splitlines() if line and line not in plain]
-    if more:
-        raise Violation(
-            f"under `python -O` {len(more)} bad calls are taken, {more[0]} among them",
-            got="no error",
-            wanted="the errors of a plain call",
-            part="C3",
-        )
-
-
-def accepted(target: str) -> list[str]:
-    """The bad calls that a target takes in this Python."""
-    from ..subject import load_subject
-
-    probe = Probe(load_subject(target))
-    return [_told(bad) for bad, _ in _taken(probe)]
-
-
-def _told(bad: Bad) -> str:
-    return f"{bad.argument} = {bad.make}"
-
-
-def _taken(probe: Probe) -> list[tuple[Bad, Case]]:
-    """Bad calls that are not refused as they should be."""
-    found = []
-    hard = (*LAYOUTS, *NON_TENSORS)
-    for number, bad in enumerate((*FEW, *SHAPES, *REDUCTION, *hard[::4])):
-        case, inputs = good_call(probe, number)
-        given, keyword = spoilt(bad, case, inputs)
-        probe.calls += 1
-        if not _refuses(bad, probe.function(case.function), given, keyword):
-            found.append((bad, case))
-    return found

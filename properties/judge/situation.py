@@ -48,6 +48,7 @@ class Situation:
     Attributes:
         id: of its property.
         wrap, around, derive: the three slots.
+        prepare: called once before all of its calls.
         array: the cases, one of `dimensions.ARRAYS`.
         parts: the clauses that are asked.
         ordered: whether the order of summation is the subject's own (C6).
@@ -64,6 +65,7 @@ class Situation:
     wrap: Wrap = _itself
     around: Context = contextlib.nullcontext
     derive: Derive = reverse
+    prepare: Callable[[], None] | None = None
     array: str = "middle"
     parts: frozenset[str] = PARTS
     ordered: bool = True
@@ -281,6 +283,8 @@ def _simplest(
 def _make_ready(found: Situation) -> None:
     """What torch changes or says when it does a thing for the first time is not the subject's."""
     _torch_imported()
+    if found.prepare is not None:
+        found.prepare()
     with found.around():
         pass
 
@@ -301,10 +305,10 @@ def _torch_imported() -> None:
 @contextlib.contextmanager
 def _compared(found: Situation, probe: Probe) -> Iterator[None]:
     """C16: nothing is printed, warned or logged, and no global differs after all the calls."""
+    _make_ready(found)
     if not found.quiet:
         yield
         return
-    _make_ready(found)
     random.seed(3)
     np.random.seed(4)
     torch.manual_seed(5)

@@ -37,6 +37,7 @@ from ..clauses import (  # noqa: F401
     c20_dtensor,
 )
 from ..clauses.registry import PROPERTIES, Property
+from ..clauses.renamed import RENAMED
 from ..inputs.cases import Case
 from ..inputs.drawing import BACKEND
 from ..inputs.effort import PROFILES, Effort
@@ -81,6 +82,11 @@ def effort(profile: str, seed: int = 0) -> Effort:
 def validate(subject: Subject) -> None:
     """Raise SuiteError where an expected failure names no property."""
     for identifier in subject.expected_failures:
+        if identifier in RENAMED:
+            raise SuiteError(
+                f"{subject.name} expects {identifier!r} to fail, which is now "
+                f"{' and '.join(RENAMED[identifier])}; name what applies of these"
+            )
         if identifier not in PROPERTIES:
             raise SuiteError(
                 f"{subject.name} expects {identifier!r} to fail, and there is no such property; "

@@ -1,0 +1,109 @@
+"""The subject in a Python of its own: without a test runner, from its first call on; under -O."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+from ..inputs.bad import FEW, LAYOUTS, NON_TENSORS, REDUCTION, SHAPES
+from ..inputs.effort import PROFILES
+from .everywhere import refuses
+from .probe import Probe
+from .refusals import good_call, spoilt
+from .situation import Situation, sweep
+from .violation import SuiteError, Violation
+
+_TIME = 120.0  # seconds for another Python
+_PROGRAM = """
+import json, sys
+sys.path[:] = {path!r}
+from wavemae.properties.judge.apart import looked_at
+print("answer:", json.dumps(looked_at({target!r})))
+"""
+_SMALL = Situation("apart", array="small", large=False, simplify=False)
+
+
+def right_apart(probe: Probe) -> None:
+    """Raise what a Python finds in which nothing but torch and the subject was there before."""
+    found = _answer(probe, ())["violation"]
+    probe.selected = True
+    if found is None:
+        return
+    violation = Violation(
+        f"in a process of its own, {found['what']}",
+        got=found["got"],
+        wanted=found["wanted"],
+        bound=found["bound"],
+        part=found["part"],
+    )
+    try:
+        sweep(_SMALL, probe, PROFILES["default"])
+    except Violation:
+        violation.elsewhere = True
+    raise violation
+
+
+def refused_when_optimised(probe: Probe) -> None:
+    """Raise if another Python, told to drop asserts, takes what this one refuses."""
+    plain = taken(probe)
+    more = [told for told in _answer(probe, ("-O",))["taken"] if told not in plain]
+    if more:
+        raise Violation(
+            f"under `python -O` {len(more)} bad calls are taken, {more[0]} among them",
+            got="no error",
+            wanted="the errors of a plain call",
+            part="C3",
+        )
+
+
+def _answer(probe: Probe, options: tuple[str, ...]) -> dict[str, Any]:
+    program = _PROGRAM.format(path=sys.path, target=probe.subject.target)
+    done = subprocess.run(
+        [sys.executable, *options, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=_TIME,
+        check=False,
+    )
+    lines = [line for line in done.stdout.splitlines() if line.startswith("answer: ")]
+    if done.returncode or not lines:
+        raise SuiteError(
+            f"{probe.subject.target} could not be tried in a process of its own: "
+            f"{done.stderr.strip()[-300:]}"
+        )
+    probe.calls += 1
+    answer: dict[str, Any] = json.loads(lines[-1].removeprefix("answer: "))
+    return answer
+
+
+def looked_at(target: str) -> dict[str, Any]:
+    """What this Python finds of a target: the first violation, and which bad calls it takes."""
+    from ..subject import load_subject
+
+    probe = Probe(load_subject(target))
+    violation = None
+    try:
+        sweep(_SMALL, probe, PROFILES["default"])
+    except Violation as error:
+        violation = {
+            "what": error.what,
+            "got": error.got,
+            "wanted": error.wanted,
+            "bound": error.bound,
+            "part": error.part,
+        }
+    return {"violation": violation, "taken": taken(probe)}
+
+
+def taken(probe: Probe) -> list[str]:
+    """The bad calls that are not refused as they should be, in words."""
+    found = []
+    for number, bad in enumerate((*FEW, *SHAPES, *REDUCTION, *LAYOUTS[::4], *NON_TENSORS[::4])):
+        case, inputs = good_call(probe, number)
+        given, keyword = spoilt(bad, case, inputs)
+        probe.calls += 1
+        if not refuses(bad, probe.function(case.function), given, keyword):
+            found.append(f"{bad.argument} = {bad.make}")
+    return found
