@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .inputs.cases import Case
     from .inputs.masks import Mask
     from .inputs.operands import Operand
-    from .inputs.values import Constant, Lattice, Palette, Spike, Tree
+    from .inputs.values import Constant, Lattice, Palette, Reals, Spike, Tree
     from .judge.violation import Violation
     from .run.engine import PROPERTIES, Outcome, SuiteError, conduct
     from .subject import Claims, Subject, TargetError, load_subject
@@ -31,6 +31,7 @@ __all__ = [
     "Outcome",
     "Palette",
     "Property",
+    "Reals",
     "Spike",
     "Subject",
     "SuiteError",
@@ -48,7 +49,7 @@ _MODULES = {
     "inputs.cases": ("Case",),
     "inputs.masks": ("Mask",),
     "inputs.operands": ("Operand",),
-    "inputs.values": ("Constant", "Lattice", "Palette", "Spike", "Tree"),
+    "inputs.values": ("Constant", "Lattice", "Palette", "Reals", "Spike", "Tree"),
     "judge.violation": ("Violation",),
     "run.engine": ("PROPERTIES", "Outcome", "SuiteError", "conduct"),
     "subject": ("Claims", "Subject", "TargetError", "load_subject"),

@@ -169,13 +169,13 @@ situation(
     "C16-autocast",
     "Under autocast to bfloat16, its backward outside, a call keeps its whole contract.",
     catches="operators that autocast moves to half",
-    wrap=ways.under(ways.autocast(torch.bfloat16)),
+    wrap=ways.autocast(torch.bfloat16),
 )
 situation(
     "C16-autocast-float16",
     "Under autocast to float16, its backward outside, a call keeps its whole contract.",
     catches="operators that autocast moves to half",
-    wrap=ways.under(ways.autocast(torch.float16)),
+    wrap=ways.autocast(torch.float16),
 )
 situation(
     "C16-default-dtype",

@@ -72,7 +72,9 @@ VALUE_DTYPES = tuple(
         ("float8_e5m2", "float8"),
         ("float8_e4m3fnuz", "float8"),
         ("float8_e5m2fnuz", "float8"),
+        ("float8_e8m0fnu", "float8"),
     )
+    if hasattr(torch, dtype)  # older torches have fewer
 ) + tuple(
     Bad(
         name,
@@ -151,6 +153,10 @@ REDUCTION = tuple(
         ("'sum '", ValueError, "sum"),
         ("'means'", ValueError, "means"),
         ("'m'", ValueError, "m"),
+        ("'batch'", ValueError, "batch"),
+        ("'um'", ValueError, "um"),
+        ("'sum,mean'", ValueError, "sum,mean"),
+        ("'summean'", ValueError, "summean"),
         ("None", (TypeError, ValueError), "none"),
         ("3", (TypeError, ValueError), "3|int"),
         ("0", (TypeError, ValueError), "0|int"),

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import Any
 
-from ..inputs.bad import DEVICES, FEW, REDUCTION, SHAPES, Bad
+from ..inputs.bad import (
+    DEVICES,
+    FEW,
+    LAYOUTS,
+    MASK_DTYPES,
+    NON_TENSORS,
+    REDUCTION,
+    SHAPES,
+    VALUE_DTYPES,
+    Bad,
+)
 from . import ambient
 from .answers import Call
 from .probe import Probe
@@ -12,10 +23,21 @@ from .refusals import good_call, spoilt
 from .situation import Situation
 from .violation import Violation
 
+_OTHERS = tuple(
+    bad
+    for bad in (*VALUE_DTYPES, *MASK_DTYPES, *SHAPES, *LAYOUTS, *REDUCTION, *NON_TENSORS)
+    if bad not in FEW
+)
+_SHARES = 8
+
 
 def refused_there(probe: Probe, found: Situation) -> None:
-    """Raise unless the bad calls that a plain call refuses are refused in a situation too."""
-    for number, bad in enumerate(FEW):
+    """Raise unless the bad calls that a plain call refuses are refused in a situation too.
+
+    A few bad calls are tried everywhere, and a share of all others that the situation decides.
+    """
+    share = zlib.crc32(found.id.encode()) % _SHARES
+    for number, bad in enumerate((*FEW, *_OTHERS[share::_SHARES])):
         case, inputs = good_call(probe, number)
         given, keyword = spoilt(bad, case, inputs)
         function = probe.function(case.function)

@@ -27,11 +27,6 @@ def threads(count: int) -> Context:
     return partial(set_to, torch.get_num_threads, torch.set_num_threads, count)
 
 
-def autocast(dtype: torch.dtype) -> Context:
-    """Autocast on the CPU."""
-    return partial(torch.autocast, "cpu", dtype=dtype)
-
-
 def saved_elsewhere() -> contextlib.AbstractContextManager[Any]:
     """Hooks on saved tensors that bring back a contiguous copy, as `save_on_cpu` does."""
 
@@ -56,6 +51,20 @@ def under(context: Context) -> Wrap:
     def wrap(loss: Call) -> Call:
         def call(*arguments: Any, **named: Any) -> Any:
             with context():
+                return loss(*arguments, **named)
+
+        return call
+
+    return wrap
+
+
+def autocast(dtype: torch.dtype) -> Wrap:
+    """The call under autocast on the device of its inputs, its backward outside."""
+
+    def wrap(loss: Call) -> Call:
+        def call(*arguments: Any, **named: Any) -> Any:
+            devices = [t.device.type for t in arguments if isinstance(t, Tensor)]
+            with torch.autocast(devices[0] if devices else "cpu", dtype=dtype):
                 return loss(*arguments, **named)
 
         return call
