@@ -28,6 +28,24 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         kill_matrix.DOCUMENT.write_text(kill_matrix.document(), encoding="utf-8")
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where all mutants were run, every line of the suite that raises a finding was reached."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if hasattr(session.config, "workerinput") or reporter is None:
+        return
+    from . import kill_matrix
+
+    reports = [r for r in reporter.stats.get("passed", []) if "test_mutant_dies[" in r.nodeid]
+    if len(reports) < len(kill_matrix.MUTANTS):
+        return
+    raised = [value for r in reports for key, value in r.user_properties if key == "raised at"]
+    missed = kill_matrix.unreached(raised)
+    if missed:
+        reporter.section("lines that raise a finding, and that no mutant reaches")
+        reporter.write_line("\n".join(missed))
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """The kill matrix of this run, if asked for."""
     if not config.getoption("--matrix"):

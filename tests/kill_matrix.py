@@ -6,17 +6,21 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import statistics
+import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from wavemae.properties import PROPERTIES
+import wavemae.properties
+from wavemae.properties import PROPERTIES, Violation
 
 from .mutants import MUTANTS
 
 _ROOT = Path(__file__).parents[1]
+_HOUSE = Path(wavemae.properties.__file__).parent
 DOCUMENT = _ROOT / "docs" / "matrix.md"
 CLAUSES = tuple(re.findall(r"^- \*\*(C\d+)\*\*", (_ROOT / "CONTRACT.md").read_text(), re.MULTILINE))
 
@@ -36,6 +40,37 @@ class Kill:
     mutant: str
     died: bool
     seconds: float
+
+
+def raised_at(violation: Violation) -> str:
+    """The line of the suite that raised a violation, "judge/contract.py:101"."""
+    frames = traceback.extract_tb(violation.__traceback__)
+    own = [f for f in frames if Path(f.filename).is_relative_to(_HOUSE) and f.name != "fail"]
+    return f"{Path(own[-1].filename).relative_to(_HOUSE)}:{own[-1].lineno}"
+
+
+def lines_that_find() -> dict[str, range]:
+    """Where the suite raises a finding: file and first line, with the lines of the statement."""
+    found = {}
+    for file in sorted(_HOUSE.rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call):
+                continue
+            name = ast.unparse(node.func)
+            if name == "Violation" or (name.endswith(".fail") and "pytest" not in name):
+                lines = range(node.lineno, (node.end_lineno or node.lineno) + 1)
+                found[f"{file.relative_to(_HOUSE)}:{node.lineno}"] = lines
+    return found
+
+
+def unreached(raised: Iterable[str]) -> list[str]:
+    """Lines that raise a finding, and that no mutant made raise it."""
+    hit = {(file, int(line)) for file, _, line in (place.rpartition(":") for place in raised)}
+    return [
+        place
+        for place, lines in lines_that_find().items()
+        if not any((place.rpartition(":")[0], line) in hit for line in lines)
+    ]
 
 
 def holes() -> list[str]:

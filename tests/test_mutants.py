@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from wavemae.properties import Subject, conduct
+from wavemae.properties import conduct
 
 from . import kill_matrix
 from .mutants import MUTANTS
@@ -17,7 +17,7 @@ from .mutants import MUTANTS
 def test_mutant_dies(name: str, record_property: Callable[[str, Any], None]) -> None:
     """Each property named as killer fails on it, in the quick profile or else the default."""
     mutant = MUTANTS[name]
-    subject = Subject(name, mutant.masked_sse, mutant.masked_mse, mutant.claims)
+    subject = mutant.subject
     for number, identifier in enumerate(mutant.killed_by):
         started = time.monotonic()
         outcome = conduct(subject, identifier, "quick")
@@ -26,6 +26,7 @@ def test_mutant_dies(name: str, record_property: Callable[[str, Any], None]) -> 
         assert outcome.state == "FAIL", f"{identifier} does not notice {name}: {mutant.bug}"
         assert outcome.violation is not None
         assert outcome.violation.what
+        record_property("raised at", kill_matrix.raised_at(outcome.violation))
         if number == 0:
             record_property("seconds to the kill", time.monotonic() - started)
 

@@ -12,6 +12,8 @@ from ..inputs.masks import Mask
 from ..inputs.operands import Operand
 from ..inputs.strategies import cases
 from ..inputs.values import Constant
+from ..judge import ways
+from ..judge.answers import value_only
 from ..judge.probe import Probe
 from .registry import prop
 from .situations import TWO_TRAITS, situation
@@ -107,4 +109,14 @@ situation(
     array="full",
     large=False,
     parts=frozenset(["C5"]),
+)
+situation(
+    "C5-inference-inputs",
+    "On inference tensors, outside their mode, a call keeps its whole contract.",
+    catches="a view or an in-place step, after which the result is an inference tensor too",
+    wrap=ways.inference_inputs,
+    array="small",
+    derive=value_only,
+    only=lambda case: not case.grads,
+    because="whether an inference tensor may meet an input that requires grad is left open",
 )

@@ -110,6 +110,17 @@ def inference_call(loss: Call, x_recon: Tensor, x: Tensor, mask: Tensor, **named
         loss(x_recon.detach().clone(), x.detach().clone(), mask.clone(), **named)
 
 
+def inference_inputs(loss: Call) -> Call:
+    """On inference tensors, outside inference mode."""
+
+    def call(*arguments: Any, **named: Any) -> Any:
+        with torch.inference_mode():
+            given = [t.clone() if isinstance(t, Tensor) else t for t in arguments]
+        return loss(*given, **named)
+
+    return call
+
+
 def other_contents(loss: Call, x_recon: Tensor, x: Tensor, mask: Tensor, **named: Any) -> None:
     """The same tensors with other contents, changed behind the version counter and put back."""
     tensors = [t.detach() for t in (x_recon, x, mask)]

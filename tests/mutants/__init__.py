@@ -1,6 +1,7 @@
 """Wrong implementations of the masked losses, by the clause that they break."""
 
 from . import (
+    apart,
     blocks,
     checks,
     distributed,
@@ -18,6 +19,7 @@ from .catalogue import MUTANTS, Mutant
 __all__ = [
     "MUTANTS",
     "Mutant",
+    "apart",
     "blocks",
     "checks",
     "distributed",

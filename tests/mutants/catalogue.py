@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
-from wavemae.properties import Claims
+from wavemae.properties import Claims, Subject
 
 from wavemae.models.losses import Reduction, _check_arguments
 
@@ -24,7 +24,8 @@ Loss = Callable[..., Any]
 class Mutant:
     """One wrong implementation: what is wrong, which clause it breaks, who must notice.
 
-    Claims are everything, but for mistakes that only a narrower claim lets happen.
+    Claims are everything, but for mistakes that only a narrower claim lets happen. `target` names
+    a file where another Python has to load it.
     """
 
     name: str
@@ -34,6 +35,12 @@ class Mutant:
     masked_sse: Loss
     masked_mse: Loss
     claims: Claims
+    target: str = ""
+
+    @property
+    def subject(self) -> Subject:
+        """As the suite is given it."""
+        return Subject(self.name, self.masked_sse, self.masked_mse, self.claims, target=self.target)
 
 
 EVERYTHING = Claims()
@@ -62,12 +69,12 @@ def mutant(clause: str, bug: str, *killed_by: str) -> Callable[[Loss], Loss]:
 
 
 def whole_mutant(
-    clause: str, bug: str, *killed_by: str, claims: Claims = EVERYTHING
+    clause: str, bug: str, *killed_by: str, claims: Claims = EVERYTHING, target: str = ""
 ) -> Callable[[Callable[[], tuple[Loss, Loss]]], Callable[[], tuple[Loss, Loss]]]:
     """Register a function that returns its own (masked_sse, masked_mse), checks included."""
 
     def register(make: Callable[[], tuple[Loss, Loss]]) -> Callable[[], tuple[Loss, Loss]]:
-        _add(Mutant(make.__name__, bug, clause, killed_by, *make(), claims))
+        _add(Mutant(make.__name__, bug, clause, killed_by, *make(), claims, target))
         return make
 
     return register
