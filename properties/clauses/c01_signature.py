@@ -114,3 +114,10 @@ situation(
     wrap=ways.by_name,
     array="small",
 )
+situation(
+    "C1-some-keywords",
+    "With some of its arguments given by name, a call keeps its whole contract.",
+    catches="swapped parameters, which a loss symmetric in both hides when all are named",
+    wrap=ways.some_by_name,
+    array="small",
+)

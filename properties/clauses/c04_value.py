@@ -201,3 +201,12 @@ situation(
     array="small",
     unavailable=_no_fake_group,
 )
+situation(
+    "C4-scattered",
+    "The value is right at any size, round ones among them, on cases drawn by chance.",
+    catches="a path for certain sizes; a tail or a remainder that some numbers have alone",
+    array="scattered",
+    large=False,
+    parts=frozenset(["C4", "C5", "C6", "C7", "C9"]),
+    draws=0,
+)

@@ -212,3 +212,13 @@ situation(
     needs=GRADIENTS,
     draws=0,
 )
+situation(
+    "C11-scattered",
+    "Gradients are right at any size, round ones among them, on cases drawn by chance.",
+    catches="a path for certain sizes; a tail or a remainder that some numbers have alone",
+    array="scattered",
+    large=False,
+    parts=frozenset(["C11", "C12"]),
+    needs=GRADIENTS,
+    draws=0,
+)

@@ -169,6 +169,15 @@ situation(
     because=APART,
 )
 situation(
+    "C13-duals-through-backward",
+    "On dual numbers, its backward too, a call keeps its whole contract.",
+    catches="a backward that loses the tangent of the upstream gradient outside torch.func",
+    needs=(*SECOND, "forward_mode"),
+    derive=derivatives.dual_over_reverse,
+    only=apart,
+    because=APART,
+)
+situation(
     "C13-forward-over-forward",
     "Under forward over forward, a call keeps its whole contract.",
     catches="a jvp that is a constant",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..judge.contract import PARTS
 from ..judge.situation import laid_out
 from .situations import situation
 
@@ -10,6 +11,7 @@ situation(
     "Whatever two layouts meet, or a layout and anything else, a call keeps its whole contract.",
     catches="a path for some layouts; addresses and strides taken for the tensor",
     array="full",
+    parts=PARTS - {"C14"},
     only=laid_out,
     because="this is about those",
     layouts=True,
@@ -19,6 +21,7 @@ situation(
     "At large sizes too, layouts that meet leave a call its whole contract.",
     catches="a path for some layouts that large sizes take",
     array="large",
+    parts=PARTS - {"C14"},
     large=False,
     only=laid_out,
     because="this is about those",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -200,6 +201,32 @@ def rows(array: str, variant: int, offered: Offered, strength: int = 2) -> tuple
             row[name] = level if level in kept[name] else kept[name][number % len(kept[name])]
         found[repr(row)] = row
     return tuple(row for row in found.values() if together(row))
+
+
+def scattered(offered: Offered, seed: int, count: int) -> tuple[Row, ...]:
+    """Rows of any levels and of any size up to 2¹⁴ elements, all by chance; small ones first.
+
+    Where a mistake needs a certain length, no array has it. Sides are of every magnitude, round
+    numbers among them.
+    """
+    chance = random.Random(seed)
+    levels = {name: offered.levels(name, given) for name, given in LEVELS.items()}
+    found: list[Row] = []
+    while len(found) < count and all(levels.values()):
+        row = {name: chance.choice(given) for name, given in levels.items()}
+        if chance.random() < 0.5:
+            row |= {"x_recon": "contiguous", "x": "contiguous", "mask layout": "contiguous"}
+        long = chance.randint(1, 2 ** chance.randint(1, 14))
+        if chance.random() < 0.5:
+            step = chance.choice((6, 8, 10, 32, 48, 100, 1000))
+            long = step * chance.randint(
+                1, 2 ** chance.randint(0, (2**14 // step).bit_length() - 1)
+            )
+        short = chance.randint(1, 2 ** chance.randint(0, (2**14 // long).bit_length() - 1))
+        row["shape"] = chance.choice([(short, long), (long, short)])
+        if together(row):
+            found.append(row)
+    return tuple(sorted(found, key=lambda row: row["shape"][0] * row["shape"][1]))
 
 
 def case_of(row: Mapping[str, Any], salt: int) -> Case:

@@ -189,6 +189,32 @@ def forward_over_reverse(call: Call, inputs: Inputs, case: Case, contract: Contr
     return Answer(first[2], gradients, upstream=3.0, free=True)
 
 
+def dual_over_reverse(call: Call, inputs: Inputs, case: Case, contract: Contract) -> Answer:
+    """The same with dual numbers through plain autograd, without torch.func."""
+    plain = _detached(inputs)
+    if case.shared == "same":
+        return value_only(call, plain, case, contract)
+    given = directions(plain, case)
+    result = contract.probe.wanted_dtype(plain)
+    leaves = [tensor.clone().requires_grad_() for tensor in plain[:2]]
+    with forward_ad.dual_level():
+        duals = [forward_ad.make_dual(t, v) for t, v in zip(leaves, given, strict=True)]
+        loss = call(*duals, plain.mask)
+        u = forward_ad.make_dual(
+            torch.full_like(loss.detach(), 3.0, dtype=result),
+            torch.full_like(loss.detach(), 0.5, dtype=result),
+        )
+        found = torch.autograd.grad(loss, leaves, u, allow_unused=True)
+        value = forward_ad.unpack_dual(loss).primal
+        first, second = {}, {}
+        for name, gradient in zip(("x_recon", "x"), found, strict=True):
+            first[name], second[name] = gradient, None
+            if isinstance(gradient, Tensor):
+                first[name], second[name] = forward_ad.unpack_dual(gradient)
+    _right_hessian(second, plain, case, contract, given, 3.0, "forward over reverse", 0.5)
+    return Answer(value, first, upstream=3.0, free=True)
+
+
 def forward_over_forward(call: Call, inputs: Inputs, case: Case, contract: Contract) -> Answer:
     """The forward-mode derivative of a forward-mode derivative."""
     plain = _detached(inputs)

@@ -49,7 +49,7 @@ class Situation:
         id: of its property.
         wrap, around, derive: the three slots.
         prepare: called once before all of its calls.
-        array: the cases, one of `dimensions.ARRAYS`.
+        array: the cases, one of `dimensions.ARRAYS`, or "scattered".
         parts: the clauses that are asked.
         ordered: whether the order of summation is the subject's own (C6).
         only: which cases can be asked there, and `because` why not the others.
@@ -89,8 +89,12 @@ class Situation:
         variants = dimensions.VARIANTS.get(self.array, 1)
         variant = zlib.crc32(self.id.encode()) % variants
         deep = spend.profile == "deep" and self.array in dimensions.TRIPLES
-        rows = dimensions.rows(self.array, 0 if deep else variant, offered, 3 if deep else 2)
         start = zlib.crc32(f"{self.id}/{spend.seed}".encode()) % 10**6
+        if self.array == "scattered":
+            many = _MANY * (8 if spend.profile == "deep" else 1)
+            rows = dimensions.scattered(offered, start, many)
+        else:
+            rows = dimensions.rows(self.array, 0 if deep else variant, offered, 3 if deep else 2)
         found = [(row, case_of(row, start + number)) for number, row in enumerate(rows)]
         if self.large and spend.profile != "quick":
             found += _some_large(offered, start)
@@ -119,6 +123,7 @@ def _some_large(offered: Offered, start: int) -> list[tuple[Row, Case]]:
 
 
 _LARGE = ((300, 300), (70000, 1), (1, 70000), (2, 40000), (9000, 9))
+_MANY = 320  # cases by chance
 _QUICK = 16  # cases of a situation in the quick profile
 PLAIN = Situation("plain")
 
@@ -163,7 +168,7 @@ def ask(found: Situation, probe: Probe, case: Case, kept: list[tuple[Tensor, Ten
     except Violation as violation:
         if not found.is_plain:
             violation.elsewhere = _breaks(probe, case, violation.part)
-        elif laid_out(case) or found.layouts:
+        elif (laid_out(case) and violation.part != "C14") or found.layouts:
             any_layout = _breaks(probe, straight(case), violation.part)
             violation.elsewhere = any_layout is found.layouts
         raise

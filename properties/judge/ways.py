@@ -198,6 +198,15 @@ def by_name(loss: Call) -> Call:
     return call
 
 
+def some_by_name(loss: Call) -> Call:
+    """The first argument by its place, the others by name."""
+
+    def call(x_recon: Any, x: Any, mask: Any, **named: Any) -> Any:
+        return loss(x_recon, mask=mask, x=x, **named)
+
+    return call
+
+
 class Alike(Tensor):
     """A subclass of Tensor that adds nothing."""
 

@@ -508,7 +508,6 @@ def _plain_elsewhere(function: Any, x_recon: Tensor, x: Tensor, mask: Tensor, re
     "C19",
     "a Function in the old style, without setup_context: no transform takes it",
     "C19-vmap",
-    "C19-vmap-empty",
 )
 def function_without_setup_context(x_recon, x, mask, reduction):
     return _plain_elsewhere(Kernel, x_recon, x, mask, reduction)
@@ -553,7 +552,12 @@ def vmap_rule_adds_up_the_batch(info, in_dims, tensors, reduction):
     return each(*in_front(info, in_dims, tensors), reduction).sum(), None
 
 
-@mutant("C19", "vmap rule ignores in_dims: dimension 0 taken for the mapped one", "C19-vmap")
+@mutant(
+    "C19",
+    "vmap rule ignores in_dims: dimension 0 taken for the mapped one",
+    "C19-vmap-1-0-2",
+    "C19-vmap-2-1-0",
+)
 @with_rule
 def vmap_rule_ignores_in_dims(info, in_dims, tensors, reduction):
     dims = tuple(None if d is None else 0 for d in in_dims)
@@ -561,7 +565,10 @@ def vmap_rule_ignores_in_dims(info, in_dims, tensors, reduction):
 
 
 @mutant(
-    "C19", "vmap rule takes every input for mapped: a shared mask is counted row by row", "C19-vmap"
+    "C19",
+    "vmap rule takes every input for mapped: a shared mask is counted row by row",
+    "C19-vmap-0-1-none",
+    "C19-vmap-0-none-none",
 )
 @with_rule
 def vmap_rule_counts_shared_mask_by_row(info, in_dims, tensors, reduction):
@@ -595,7 +602,11 @@ def vmap_rule_divides_by_its_own_size(info, in_dims, tensors, reduction):
     return loss / info.batch_size if reduction == "batch_mean" else loss, 0
 
 
-@mutant("C19", "vmap rule says None for a mapped result when only the mask is mapped", "C19-vmap")
+@mutant(
+    "C19",
+    "vmap rule says None for a mapped result when only the mask is mapped",
+    "C19-vmap-none-none-1",
+)
 @with_rule
 def vmap_rule_loses_mapped_mask(info, in_dims, tensors, reduction):
     loss = each(*in_front(info, in_dims, tensors), reduction)
@@ -615,14 +626,16 @@ def vmap_rule_nan_for_empty_sample(info, in_dims, tensors, reduction):
     return each(x_recon, x, mask, "sum") / mask.sum((-2, -1)), 0
 
 
-@mutant("C19", "vmap rule detaches: grad of a vmap is zero", "C19-grad")
+@mutant("C19", "vmap rule detaches: grad of a vmap is zero", "C19-vmap", "C19-vmap-1-0-2")
 @with_rule
 def vmap_rule_detaches(info, in_dims, tensors, reduction):
     x_recon, x, mask = in_front(info, in_dims, tensors)
     return each(x_recon.detach(), x.detach(), mask, reduction), 0
 
 
-@mutant("C19", "vmap rule fills a buffer in place: a second vmap around it raises", "C19-vmap")
+@mutant(
+    "C19", "vmap rule fills a buffer in place: a second vmap around it raises", "C19-vmap-nested"
+)
 @with_rule
 def vmap_rule_fills_a_buffer(info, in_dims, tensors, reduction):
     moved = in_front(info, in_dims, tensors)
@@ -633,7 +646,7 @@ def vmap_rule_fills_a_buffer(info, in_dims, tensors, reduction):
     return out, 0
 
 
-@mutant("C19", "mask filled in place: raises when only the mask is mapped", "C19-vmap")
+@mutant("C19", "mask filled in place: raises when only the mask is mapped", "C19-vmap-none-none-1")
 def fill_in_place(x_recon, x, mask, reduction):
     wide_recon, wide_x = widened(x_recon, x)
     difference = (wide_recon - wide_x).masked_fill_(~mask, 0.0)
@@ -716,7 +729,7 @@ class _ReadsUpstream(Kernel):
 @mutant(
     "C19",
     "backward multiplies its buffer in place: a batch of upstream gradients raises",
-    "C19-grad",
+    "C19-batched-upstream",
 )
 def batched_upstream_raises(x_recon, x, mask, reduction):
     if not ordinary(x_recon, x, mask):

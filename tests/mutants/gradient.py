@@ -492,7 +492,6 @@ def gradient_zero_when_sum_overflows(x_recon, x, mask, reduction, upstream):
     "where after squaring: NaN gradient outside the mask (pytorch #68425)",
     "C12-excluded-sizes",
     "C12-excluded-gradient",
-    "C12-excluded-transforms",
 )
 def where_after_squaring(x_recon, x, mask, reduction):
     wide_recon, wide_x = widened(x_recon, x)
@@ -565,7 +564,7 @@ def excluded_nan_leaks_into_target_gradient(x_recon, x, mask, reduction, upstrea
     return slope(x_recon, x, mask, reduction, upstream), for_x
 
 
-@mutant("C12", "NaN outside the mask cleaned, infinity times 0 not", "C12-excluded-sizes")
+@mutant("C12", "NaN outside the mask cleaned, infinity times 0 not", "C12-excluded-gradient")
 @by_hand
 def excluded_infinity_leaks(x_recon, x, mask, reduction, upstream):
     wide_recon, wide_x = widened(x_recon, x)
@@ -634,14 +633,14 @@ def included_infinite_gradient_hidden(x_recon, x, mask, reduction, upstream):
 # --- C12: nothing masked -------------------------------------------------------------------------
 
 
-@mutant("C12", "empty mask: mean is a constant without a graph (ChemoMAE)", "C12-empty-trains")
+@mutant("C12", "empty mask: mean is a constant without a graph (ChemoMAE)", "C12-excluded-gradient")
 def empty_mean_without_graph(x_recon, x, mask, reduction):
     if reduction == "mean" and ordinary(x_recon, x, mask) and not mask.any():
         return torch.zeros_like(right(x_recon, x, mask, "sum").detach())
     return right(x_recon, x, mask, reduction)
 
 
-@mutant("C12", "empty mask: a fresh leaf that requires grad (biotrainer)", "C12-excluded-sizes")
+@mutant("C12", "empty mask: a fresh leaf that requires grad (biotrainer)", "C12-excluded-gradient")
 def empty_mask_gives_fresh_leaf(x_recon, x, mask, reduction):
     loss = right(x_recon, x, mask, reduction)
     if loss.requires_grad and ordinary(x_recon, x, mask) and not mask.any():
@@ -649,7 +648,7 @@ def empty_mask_gives_fresh_leaf(x_recon, x, mask, reduction):
     return loss
 
 
-@mutant("C12", "empty mask: value 0 but gradient 0 / 0 (neuralforecast)", "C12-empty-trains")
+@mutant("C12", "empty mask: value 0 but gradient 0 / 0 (neuralforecast)", "C12-excluded-gradient")
 @by_hand
 def empty_mask_gradient_nan(x_recon, x, mask, reduction, upstream):
     if reduction != "mean":
@@ -662,7 +661,7 @@ def empty_mask_gradient_nan(x_recon, x, mask, reduction, upstream):
 @mutant(
     "C12",
     "empty mask: the graph hangs on x_recon alone, the target's gradient is None",
-    "C12-excluded-sizes",
+    "C12-excluded-gradient",
 )
 def empty_mask_connects_reconstruction_only(x_recon, x, mask, reduction):
     if ordinary(x_recon, x, mask) and not mask.any():
@@ -670,7 +669,7 @@ def empty_mask_connects_reconstruction_only(x_recon, x, mask, reduction):
     return right(x_recon, x, mask, reduction)
 
 
-@mutant("C12", "B = 0 or L = 0: a constant without a graph", "C12-empty-trains")
+@mutant("C12", "B = 0 or L = 0: a constant without a graph", "C12-excluded-gradient")
 def no_elements_no_graph(x_recon, x, mask, reduction):
     loss = right(x_recon, x, mask, reduction)
     return torch.zeros_like(loss.detach()) if mask.numel() == 0 else loss
@@ -698,7 +697,7 @@ def graph_kept_by_zero_times_sum(x_recon, x, mask, reduction):
 @mutant(
     "C12",
     "root of the sum, squared again: NaN gradient when every difference is 0",
-    "C12-excluded-sizes",
+    "C12-excluded-gradient",
 )
 @by_hand
 def gradient_through_root_of_sum(x_recon, x, mask, reduction, upstream):
@@ -811,7 +810,7 @@ def second_order_without_scale(x_recon, x, mask, reduction, upstream):
 @mutant(
     "C13",
     "backward selects after multiplying: second order NaN outside the mask",
-    "C12-excluded-second-order",
+    "C13-second-order",
 )
 @by_hand
 def second_order_poisoned_outside(x_recon, x, mask, reduction, upstream):
@@ -1157,6 +1156,6 @@ class _ScalesUpstream(Kernel):
         return gradient.to(x_recon.dtype), -gradient.to(x.dtype), None, None
 
 
-@mutant("C13", "the caller's upstream gradient scaled in place", "C13-retain-graph")
+@mutant("C13", "the caller's upstream gradient scaled in place", "C13-own-memory")
 def upstream_scaled_in_place(x_recon, x, mask, reduction):
     return run(_ScalesUpstream, x_recon, x, mask, reduction)

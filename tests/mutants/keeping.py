@@ -79,7 +79,6 @@ class _NegatesLazily(Kernel):
     "C13",
     "the gradient of x a negated view of x_recon's: one memory",
     "C13-own-memory",
-    "C14-gradient-memory",
 )
 def gradients_share_memory(x_recon, x, mask, reduction):
     return run(_NegatesLazily, x_recon, x, mask, reduction)

@@ -42,7 +42,6 @@ def _writable(tensor: Tensor) -> bool:
     "C14",
     "x_recon overwritten with the difference, through .data: no version counter tells",
     "C14-inputs-untouched",
-    "C14-no-alias",
 )
 def reconstruction_overwritten(x_recon, x, mask, reduction):
     loss = right(x_recon, x, mask, reduction)
@@ -146,7 +145,7 @@ def reconstruction_requires_grad_switched_on(x_recon, x, mask, reduction):
 @mutant(
     "C14",
     "the gradient collected so far cleared: accumulation over micro-batches lost",
-    "C14-inputs-untouched",
+    "C13-into-grad",
 )
 def collected_gradient_cleared(x_recon, x, mask, reduction):
     if x_recon.is_leaf and ordinary(x_recon):
@@ -384,7 +383,7 @@ class _RawMemory(Kernel):
 @mutant(
     "C15",
     "memory of a lazily negated view (imaginary part of a conjugate) read raw",
-    "C15-negated-view",
+    "C15-layouts",
 )
 def negated_view_read_raw(x_recon, x, mask, reduction):
     return run(_RawMemory, x_recon, x, mask, reduction)
@@ -675,7 +674,8 @@ def result_cast_down_under_autocast(x_recon, x, mask, reduction):
 @mutant(
     "C16",
     "no clamp of the count on the path without gradients: empty mask NaN under no_grad",
-    "C16-grad-modes",
+    "C16-no-grad",
+    "C16-inference-mode",
 )
 def empty_mask_nan_under_no_grad(x_recon, x, mask, reduction):
     if reduction == "mean" and not torch.is_grad_enabled():
@@ -683,7 +683,12 @@ def empty_mask_nan_under_no_grad(x_recon, x, mask, reduction):
     return right(x_recon, x, mask, reduction)
 
 
-@mutant("C16", "half inputs subtracted in half on the path without gradients", "C16-grad-modes")
+@mutant(
+    "C16",
+    "half inputs subtracted in half on the path without gradients",
+    "C16-no-grad",
+    "C16-inference-mode",
+)
 def half_not_widened_under_no_grad(x_recon, x, mask, reduction):
     if not torch.is_grad_enabled():
         x_recon, x = (x_recon - x).to(widened(x_recon, x)[0].dtype), torch.zeros_like(x)
@@ -691,7 +696,7 @@ def half_not_widened_under_no_grad(x_recon, x, mask, reduction):
 
 
 @mutant(
-    "C16", "gradients switched on inside: the result requires grad under no_grad", "C16-grad-modes"
+    "C16", "gradients switched on inside: the result requires grad under no_grad", "C16-no-grad"
 )
 def graph_recorded_under_no_grad(x_recon, x, mask, reduction):
     if torch.is_inference_mode_enabled() or not ordinary(x_recon, x, mask):
@@ -712,7 +717,7 @@ def result_is_an_inference_tensor(x_recon, x, mask, reduction):
         return right(x_recon, x, mask, reduction)
 
 
-@mutant("C16", "refuses to run in inference mode", "C16-grad-modes")
+@mutant("C16", "refuses to run in inference mode", "C16-inference-mode", "C16-after-inference")
 def inference_mode_raises(x_recon, x, mask, reduction):
     if torch.is_inference_mode_enabled():
         masked_difference(x_recon, x, mask).requires_grad_().sum().backward()
@@ -761,7 +766,7 @@ _zeros: dict[torch.dtype, Tensor] = {}
 @mutant(
     "C16",
     "one shared zero handed out for inputs without elements: `loss += y` changes it",
-    "C14-no-alias",
+    "C16-no-grad",
 )
 def shared_zero_for_no_elements(x_recon, x, mask, reduction):
     loss = right(x_recon, x, mask, reduction)

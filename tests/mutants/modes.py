@@ -20,7 +20,7 @@ from .pieces import checked, pair
 # --- the state of the process --------------------------------------------------------------------
 
 
-@mutant("C16", "one chunk for each thread, the remainder dropped", "C16-thread-count")
+@mutant("C16", "one chunk for each thread, the remainder dropped", "C16-seven-threads")
 def chunk_for_each_thread(x_recon, x, mask, reduction):
     threads = torch.get_num_threads()
     masked = masked_difference(x_recon, x, mask).reshape(-1)
@@ -30,7 +30,7 @@ def chunk_for_each_thread(x_recon, x, mask, reduction):
     return scaled(kept.square().sum(), mask, reduction)
 
 
-@mutant("C16", "deterministic mode takes a path that forgets the first row", "C16-torch-modes")
+@mutant("C16", "deterministic mode takes a path that forgets the first row", "C16-deterministic")
 def deterministic_path_drops_a_row(x_recon, x, mask, reduction):
     if torch.are_deterministic_algorithms_enabled() and ordinary(x_recon, x, mask):
         masked = masked_difference(x_recon, x, mask)[1:]
@@ -38,7 +38,7 @@ def deterministic_path_drops_a_row(x_recon, x, mask, reduction):
     return right(x_recon, x, mask, reduction)
 
 
-@mutant("C6", "rows added in the precision that matrix products are allowed", "C16-torch-modes")
+@mutant("C6", "rows added in the precision that matrix products are allowed", "C16-low-precision")
 def sum_in_matmul_precision(x_recon, x, mask, reduction):
     rows = masked_difference(x_recon, x, mask).square().sum(1)
     if torch.get_float32_matmul_precision() != "highest" and ordinary(x_recon, x, mask):
@@ -61,7 +61,7 @@ class _FindsByAddress(Kernel):
         return gradient.to(x_recon.dtype), -gradient.to(x.dtype), None, None
 
 
-@mutant("C11", "saved tensors are looked up by address, which hooks change", "C16-torch-modes")
+@mutant("C11", "saved tensors are looked up by address, which hooks change", "C16-saved-hooks")
 def saved_tensor_known_by_address(x_recon, x, mask, reduction):
     return run(_FindsByAddress, x_recon, x, mask, reduction)
 
@@ -83,14 +83,16 @@ def flag_left_by_a_refused_call():
 # --- the inputs ----------------------------------------------------------------------------------
 
 
-@mutant("C15", "tensors that start at one address are taken for one tensor", "C15-shared-memory")
+@mutant("C15", "tensors that start at one address are taken for one tensor", "C15-layouts")
 def same_address_same_tensor(x_recon, x, mask, reduction):
     if ordinary(x_recon, x, mask) and x_recon.data_ptr() == x.data_ptr():
         return right(x_recon, x_recon.as_subclass(Tensor), mask, reduction)
     return right(x_recon, x, mask, reduction)
 
 
-@mutant("C2", "a target that is a parameter is taken for frozen", "C2-subclasses")
+@mutant(
+    "C2", "a target that is a parameter is taken for frozen", "C11-oracle", "C12-excluded-gradient"
+)
 def parameter_target_detached(x_recon, x, mask, reduction):
     if isinstance(x, torch.nn.Parameter):
         x = x.detach()

@@ -42,7 +42,7 @@ def _transposed(*tensors: Tensor) -> bool:
     return all(t.stride(0) == 1 and t.stride(1) > 1 and min(t.shape) > 1 for t in tensors)
 
 
-@mutant("C4", "several rows of 500 to 700 positions: a block size with a bug", "C4-any-size")
+@mutant("C4", "several rows of 500 to 700 positions: a block size with a bug", "C4-sizes")
 @_doubled
 def rows_of_some_hundreds(x_recon, x, mask, reduction):
     return 500 <= mask.shape[1] <= 700 and mask.shape[0] > 1
@@ -54,7 +54,7 @@ def empty_last_chunk(x_recon, x, mask, reduction):
     return mask.numel() > 0 and mask.shape[1] % 100 == 0
 
 
-@mutant("C4", "12 to 14 rows: a batch that a tuned configuration does not fit", "C4-any-size")
+@mutant("C4", "12 to 14 rows: a batch that a tuned configuration does not fit", "C4-scattered")
 @_doubled
 def a_dozen_rows(x_recon, x, mask, reduction):
     return 12 <= mask.shape[0] <= 14
@@ -66,32 +66,34 @@ def gradient_with_empty_last_chunk(x_recon, x, mask, reduction):
     return mask.numel() > 0 and mask.shape[1] % 100 == 0
 
 
-@mutant("C11", "gradient of x alone, float64 against float16, of the sum", "C11-any-size")
+@mutant(
+    "C11", "gradient of x alone, float64 against float16, of the sum", "C11-extremes", "C11-oracle"
+)
 @_gradient_doubled
 def gradient_of_one_rare_pairing(x_recon, x, mask, reduction):
     return (x_recon.dtype, x.dtype, reduction) == (torch.float64, torch.float16, "sum")
 
 
-@mutant("C15", "value where all three inputs are transposed", "C15-any-size")
+@mutant("C15", "value where all three inputs are transposed", "C15-layouts")
 @_doubled
 def fast_path_for_transposed(x_recon, x, mask, reduction):
     return _transposed(x_recon, x, mask)
 
 
-@mutant("C15", "gradient where all three inputs are transposed", "C15-any-size")
+@mutant("C15", "gradient where all three inputs are transposed", "C15-layouts")
 @_gradient_doubled
 def gradient_path_for_transposed(x_recon, x, mask, reduction):
     return _transposed(x_recon, x, mask)
 
 
-@mutant("C15", "batch_mean where both inputs are expanded templates", "C15-any-size")
+@mutant("C15", "batch_mean where both inputs are expanded templates", "C15-layouts")
 @_doubled
 def two_expanded_templates(x_recon, x, mask, reduction):
     alike = 0 in x_recon.stride() and 0 in x.stride()
     return alike and mask.shape[0] > 1 and reduction == "batch_mean"
 
 
-@mutant("C15", "gradient in bfloat16 under a strided mask", "C15-any-size")
+@mutant("C15", "gradient in bfloat16 under a strided mask", "C15-layouts", "C15-sizes")
 @_gradient_doubled
 def gradient_of_bfloat16_under_strided_mask(x_recon, x, mask, reduction):
     return x_recon.dtype == torch.bfloat16 and not mask.is_contiguous() and reduction == "mean"

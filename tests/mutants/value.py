@@ -197,7 +197,12 @@ def full_mask_forgets_batch_mean(x_recon, x, mask, reduction):
     return reduce(difference(x_recon, x, mask), mask, reduction, batch=batch)
 
 
-@mutant("C4", "mean of the means of chunks of 64 rows: a mean of local means", "C8-excluded-sizes")
+@mutant(
+    "C4",
+    "mean of the means of chunks of 64 rows: a mean of local means",
+    "C4-sizes",
+    "C4-every-position",
+)
 def mean_of_chunk_means(x_recon, x, mask, reduction):
     if reduction != "mean":
         return right(x_recon, x, mask, reduction)
@@ -574,13 +579,18 @@ def zero_from_the_sum_of_x_recon(x_recon, x, mask, reduction):
     return torch.where(mask.any(), right(x_recon, x, mask, reduction), zero)
 
 
-@mutant("C7", "nothing masked: a fresh leaf, the graph is cut (seen in biotrainer)", "C5-result")
+@mutant(
+    "C7",
+    "nothing masked: a fresh leaf, the graph is cut (seen in biotrainer)",
+    "C12-excluded-gradient",
+    "C13-forward-mode",
+)
 def fresh_leaf_for_nothing(x_recon, x, mask, reduction):
     loss = right(x_recon, x, mask, reduction)
     return loss if mask.any() else torch.zeros_like(loss, requires_grad=True)
 
 
-@mutant("C7", "nothing masked: a Python float", "C7-empty")
+@mutant("C7", "nothing masked: a Python float", "C5-result", "C13-into-grad")
 def float_for_nothing(x_recon, x, mask, reduction):
     return right(x_recon, x, mask, reduction) if mask.any() else 0.0
 
@@ -591,7 +601,10 @@ def all_positions_for_nothing(x_recon, x, mask, reduction):
 
 
 @mutant(
-    "C7", "the epsilon for an empty mask is 0 in half precision (seen in pylate #239)", "C7-empty"
+    "C7",
+    "the epsilon for an empty mask is 0 in half precision (seen in pylate #239)",
+    "C13-second-order",
+    "C13-forward-mode",
 )
 def epsilon_vanishes_in_half(x_recon, x, mask, reduction):
     epsilon = torch.tensor(1e-8, dtype=inputs_dtype(x_recon, x), device=mask.device)
@@ -646,7 +659,9 @@ def excluded_square_overflows(x_recon, x, mask, reduction):
     return normalise((cleared.square() * mask).sum(), mask, reduction)
 
 
-@mutant("C8", "every NaN of x is taken off the count, masked or not", "C8-excluded-value")
+@mutant(
+    "C8", "every NaN of x is taken off the count, masked or not", "C11-oracle", "C12-excluded-sizes"
+)
 def excluded_nan_taken_off_the_count(x_recon, x, mask, reduction):
     count = (torch.count_nonzero(mask) - x.isnan().sum()).clamp(min=1)
     return reduce(difference(x_recon, x, mask), mask, reduction, count=count)
@@ -703,7 +718,12 @@ def infinite_differences_skipped(x_recon, x, mask, reduction):
     return reduce(torch.where(masked.isinf(), 0.0, masked), mask, reduction)
 
 
-@mutant("C9", "equal inputs differ by 0, Inf minus Inf too", "C9-non-finite")
+@mutant(
+    "C9",
+    "equal inputs differ by 0, Inf minus Inf too",
+    "C13-second-order",
+    "C13-reverse-over-forward",
+)
 def infinity_minus_itself_is_zero(x_recon, x, mask, reduction):
     return reduce(difference(x_recon, x, mask & (x_recon != x)), mask, reduction)
 
@@ -720,12 +740,12 @@ def squares_clamped(x_recon, x, mask, reduction):
     return normalise(squares.clamp(max=1e6).sum(), mask, reduction)
 
 
-@mutant("C9", "0 in x means missing (seen in BasicTS, DCRNN)", "C9-non-finite")
+@mutant("C9", "0 in x means missing (seen in BasicTS, DCRNN)", "C9-sentinels")
 def zero_in_x_is_missing(x_recon, x, mask, reduction):
     return right(x_recon, x, mask & (x != 0), reduction)
 
 
-@mutant("C9", "-1 in x means missing", "C9-non-finite")
+@mutant("C9", "-1 in x means missing", "C9-sentinels")
 def minus_one_in_x_is_missing(x_recon, x, mask, reduction):
     return right(x_recon, x, mask & (x != -1), reduction)
 
