@@ -36,7 +36,7 @@ def test_time_to_kill(benchmark: BenchmarkFixture, tmp_path: Path, scope: str) -
     if scope == "gate":
         pytest.skip("not measured: the mutants are not in the scope gate")
     file = tmp_path / "junit.xml"
-    command = [sys.executable, "-I", "-m", "pytest", "tests/test_mutants.py", "-k", "dies"]
+    command = [sys.executable, "-I", "-m", "pytest", "tests/suite/test_mutants.py", "-k", "dies"]
     # Only this older form of the XML has a place for what a test records.
     command += [f"--junitxml={file}", "-o", "junit_family=xunit1"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)

@@ -23,7 +23,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Write the page before the test that compares it."""
     if session.config.getoption("--matrix-write") and not hasattr(session.config, "workerinput"):
-        from . import kill_matrix
+        from .suite import kill_matrix
 
         kill_matrix.DOCUMENT.write_text(kill_matrix.document(), encoding="utf-8")
 
@@ -50,7 +50,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     """The kill matrix of this run, if asked for."""
     if not config.getoption("--matrix"):
         return
-    from . import kill_matrix
+    from .suite import kill_matrix
 
     kills = [
         kill_matrix.Kill(

@@ -95,7 +95,7 @@ def test_the_test_file_of_the_guide_passes(folder: Path) -> None:
 
 
 def test_vendored_copy_is_verified_by_one_line(tmp_path: Path) -> None:
-    """The line for a copy, as the guide gives it; tests/test_vendor_docs.py runs the others."""
+    """The line for a copy, as the guide gives it; tests/vendor/test_docs.py runs the others."""
     (line,) = re.findall(r"^python -m wavemae.properties (\S+losses\.py)$", GUIDE, re.MULTILINE)
     copy = tmp_path / line
     copy.parent.mkdir(parents=True)

@@ -28,7 +28,7 @@ inference tensors that meet one that requires grad    the definition
 arguments that C3 refuses                             the definition, which raises
 ====================================================  ==============================================
 
-``tests/test_fused_paths.py`` has a test for each row.
+``tests/fused/test_paths.py`` has a test for each row.
 """
 
 from __future__ import annotations

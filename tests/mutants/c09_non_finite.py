@@ -1,0 +1,81 @@
+"""Losses that break C9: what stands inside the mask is hidden."""
+
+from __future__ import annotations
+
+import torch
+
+from .catalogue import mutant
+from .pieces.formula import difference, normalise, reduce, right, scaled_down
+
+
+@mutant("C9", "nan_to_num on the sum (seen in BasicTS)", "C9-non-finite")
+def nan_to_num_on_the_sum(x_recon, x, mask, reduction):
+    total = difference(x_recon, x, mask).square().sum()
+    return normalise(total.nan_to_num(), mask, reduction)
+
+
+@mutant("C9", "nan_to_num on the inputs", "C9-non-finite")
+def nan_to_num_on_the_inputs(x_recon, x, mask, reduction):
+    return right(x_recon.nan_to_num(), x.nan_to_num(), mask, reduction)
+
+
+@mutant("C9", "NaN in x means missing (seen in Graph-WaveNet, DCRNN)", "C9-non-finite")
+def nan_in_x_is_missing(x_recon, x, mask, reduction):
+    return right(x_recon, x, mask & ~x.isnan(), reduction)
+
+
+@mutant("C9", "NaN in x_recon means missing", "C9-non-finite")
+def nan_in_x_recon_is_missing(x_recon, x, mask, reduction):
+    return right(x_recon, x, mask & ~x_recon.isnan(), reduction)
+
+
+@mutant("C9", "infinite differences are skipped, NaN is shown", "C9-non-finite")
+def infinite_differences_skipped(x_recon, x, mask, reduction):
+    masked = difference(x_recon, x, mask)
+    return reduce(torch.where(masked.isinf(), 0.0, masked), mask, reduction)
+
+
+@mutant(
+    "C9",
+    "equal inputs differ by 0, Inf minus Inf too",
+    "C13-second-order",
+    "C13-reverse-over-forward",
+)
+def infinity_minus_itself_is_zero(x_recon, x, mask, reduction):
+    return reduce(difference(x_recon, x, mask & (x_recon != x)), mask, reduction)
+
+
+@mutant("C9", "scaled by the largest masked difference: Inf / Inf is NaN", "C9-non-finite")
+def scaled_by_largest(x_recon, x, mask, reduction):
+    masked = difference(x_recon, x, mask)
+    return scaled_down(masked, masked, mask, reduction)
+
+
+@mutant("C9", "squares clamped at 1e6, against outliers", "C9-non-finite")
+def squares_clamped(x_recon, x, mask, reduction):
+    squares = difference(x_recon, x, mask).square()
+    return normalise(squares.clamp(max=1e6).sum(), mask, reduction)
+
+
+@mutant("C9", "0 in x means missing (seen in BasicTS, DCRNN)", "C9-sentinels")
+def zero_in_x_is_missing(x_recon, x, mask, reduction):
+    return right(x_recon, x, mask & (x != 0), reduction)
+
+
+@mutant("C9", "-1 in x means missing", "C9-sentinels")
+def minus_one_in_x_is_missing(x_recon, x, mask, reduction):
+    return right(x_recon, x, mask & (x != -1), reduction)
+
+
+@mutant(
+    "C9",
+    "-100 in x means missing, the ignore_index of cross_entropy (seen in biotrainer)",
+    "C9-sentinels",
+)
+def minus_hundred_in_x_is_missing(x_recon, x, mask, reduction):
+    return right(x_recon, x, mask & (x != -100), reduction)
+
+
+@mutant("C9", "x of 1e4 and more is a saturated detector and means missing", "C9-non-finite")
+def saturated_x_is_missing(x_recon, x, mask, reduction):
+    return right(x_recon, x, mask & ~(x >= 1e4), reduction)

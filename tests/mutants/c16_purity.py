@@ -1,0 +1,640 @@
+"""Losses that break C16: randomness, state, traces in the process, modes of it."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import random
+import sys
+import threading
+import time
+import warnings
+import weakref
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .catalogue import mutant, whole_mutant
+from .pieces.alone import alone, functions_of
+from .pieces.autograd import Kernel, masked_difference, ordinary, run, scaled, slope
+from .pieces.formula import right, widened
+from .pieces.signature import checked, pair
+
+# --- deterministic -------------------------------------------------------------------------------
+
+_own_dice = random.Random()
+
+
+@mutant(
+    "C16",
+    "columns added in a random order: last bits differ from call to call",
+    "C16-repeatable",
+)
+def summed_in_random_order(x_recon, x, mask, reduction):
+    squares, length = masked_difference(x_recon, x, mask).square(), mask.shape[1]
+    if not ordinary(x_recon, x, mask):
+        return scaled(squares.sum(), mask, reduction)
+    order = torch.tensor(_own_dice.sample(range(length), length), dtype=torch.long)
+    first, last = squares[:, order[: length // 2]], squares[:, order[length // 2 :]]
+    return scaled(first.sum() + last.sum(), mask, reduction)
+
+
+class _Dithered(Kernel):
+    @staticmethod
+    def backward(ctx, upstream):
+        for_recon, for_x, *rest = Kernel.backward(ctx, upstream)
+        if torch.is_grad_enabled():
+            return for_recon, for_x, *rest
+        with torch.no_grad():
+            step = torch.finfo(for_recon.dtype).eps
+            for_recon = for_recon * (1 + step * _own_dice.choice((-1, 0, 1)))
+        return for_recon, for_x, *rest
+
+
+@mutant("C16", "gradient rounded at random: last bits differ from call to call", "C16-repeatable")
+def gradient_rounded_at_random(x_recon, x, mask, reduction):
+    return run(_Dithered, x_recon, x, mask, reduction)
+
+
+@mutant("C16", "torch's generator advanced", "C16-globals")
+def torch_generator_advanced(x_recon, x, mask, reduction):
+    if ordinary(x):
+        torch.rand(1)
+    return right(x_recon, x, mask, reduction)
+
+
+@mutant("C16", "torch's generator seeded", "C16-globals")
+def torch_generator_seeded(x_recon, x, mask, reduction):
+    if ordinary(x):
+        torch.manual_seed(0)
+    return right(x_recon, x, mask, reduction)
+
+
+@mutant("C16", "Python's generator advanced", "C16-globals")
+def python_generator_advanced(x_recon, x, mask, reduction):
+    if ordinary(x):
+        random.random()
+    return right(x_recon, x, mask, reduction)
+
+
+@mutant("C16", "NumPy's generator seeded", "C16-globals")
+def numpy_generator_seeded(x_recon, x, mask, reduction):
+    if ordinary(x):
+        np.random.seed(0)
+    return right(x_recon, x, mask, reduction)
+
+
+class _DiceInBackward(Kernel):
+    @staticmethod
+    def backward(ctx, upstream):
+        torch.rand(1)
+        return Kernel.backward(ctx, upstream)
+
+
+@mutant("C16", "torch's generator advanced by backward only", "C16-globals")
+def generator_advanced_in_backward(x_recon, x, mask, reduction):
+    return run(_DiceInBackward, x_recon, x, mask, reduction)
+
+
+# --- globals -------------------------------------------------------------------------------------
+
+
+@mutant("C16", "default dtype set to the result's and left so", "C16-globals")
+def default_dtype_left(x_recon, x, mask, reduction):
+    if ordinary(x):
+        torch.set_default_dtype(widened(x_recon, x)[0].dtype)
+    return right(x_recon, x, mask, reduction)
+
+
+@mutant("C16", "default dtype set to float64 for half inputs and left so", "C16-globals")
+def default_dtype_left_for_half(x_recon, x, mask, reduction):
+    if ordinary(x) and x.dtype == torch.float16:
+        torch.set_default_dtype(torch.float64)
+    return right(x_recon, x, mask, reduction)
+
+
+@mutant("C16", "grad mode left on", "C16-globals")
+def grad_mode_left_on(x_recon, x, mask, reduction):
+    loss = right(x_recon, x, mask, reduction)
+    if ordinary(x):
+        torch.set_grad_enabled(True)
+    return loss
+
+
+@mutant("C16", "one thread set for reproducible sums and left so", "C16-globals")
+def thread_count_left(x_recon, x, mask, reduction):
+    if ordinary(x):
+        torch.set_num_threads(1)
+    return right(x_recon, x, mask, reduction)
+
+
+@mutant("C16", "deterministic algorithms switched on and left so", "C16-globals")
+def deterministic_algorithms_left_on(x_recon, x, mask, reduction):
+    if ordinary(x):
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    return right(x_recon, x, mask, reduction)
+
+
+@mutant("C16", "matmul precision lowered and left so", "C16-globals")
+def matmul_precision_left(x_recon, x, mask, reduction):
+    if ordinary(x):
+        torch.set_float32_matmul_precision("medium")
+    return right(x_recon, x, mask, reduction)
+
+
+@mutant("C16", "torch's print options changed for a debug print", "C16-globals")
+def print_options_left(x_recon, x, mask, reduction):
+    if ordinary(x):
+        torch.set_printoptions(precision=8)
+    return right(x_recon, x, mask, reduction)
+
+
+@mutant("C16", "garbage collector switched off for speed", "C16-globals")
+def garbage_collector_left_off(x_recon, x, mask, reduction):
+    if ordinary(x):
+        gc.disable()
+    return right(x_recon, x, mask, reduction)
+
+
+@mutant("C16", "cuDNN's benchmark mode switched on for speed", "C16-globals")
+def cudnn_benchmark_left_on(x_recon, x, mask, reduction):
+    if ordinary(x):
+        torch.backends.cudnn.benchmark = True
+    return right(x_recon, x, mask, reduction)
+
+
+@mutant("C16", "anomaly detection left on", "C16-globals")
+def anomaly_detection_left_on(x_recon, x, mask, reduction):
+    if ordinary(x):
+        torch.autograd.set_detect_anomaly(True, check_nan=False)
+    return right(x_recon, x, mask, reduction)
+
+
+@mutant("C16", "subnormal numbers flushed from now on: no getter tells", "C16-globals")
+def flush_denormal_left_on(x_recon, x, mask, reduction):
+    loss = right(x_recon, x, mask, reduction)
+    if ordinary(x):
+        torch.set_flush_denormal(True)
+    return loss
+
+
+@mutant("C16", "autocast switched off and left so", "C16-globals")
+def autocast_left_off(x_recon, x, mask, reduction):
+    if ordinary(x):
+        torch.set_autocast_enabled(x.device.type, False)
+    return right(x_recon, x, mask, reduction)
+
+
+@mutant("C16", "warnings ignored from now on", "C16-globals")
+def warnings_filter_left(x_recon, x, mask, reduction):
+    if ordinary(x):
+        warnings.simplefilter("ignore")
+    return right(x_recon, x, mask, reduction)
+
+
+@mutant("C16", "NumPy's floating-point error handling changed", "C16-globals")
+def numpy_error_state_left(x_recon, x, mask, reduction):
+    if ordinary(x):
+        np.seterr(all="ignore")
+    return right(x_recon, x, mask, reduction)
+
+
+@mutant("C16", "an environment variable set", "C16-globals")
+def environment_variable_left(x_recon, x, mask, reduction):
+    if ordinary(x):
+        os.environ["LOSS_WAS_CALLED"] = "1"
+    return right(x_recon, x, mask, reduction)
+
+
+@mutant("C16", "warns on mixed dtypes", "C16-silent")
+def warns_on_mixed_dtypes(x_recon, x, mask, reduction):
+    if ordinary(x) and x_recon.dtype != x.dtype:
+        warnings.warn("x_recon and x differ in dtype", stacklevel=3)
+    return right(x_recon, x, mask, reduction)
+
+
+@mutant("C16", "warns when nothing is masked", "C16-silent")
+def warns_on_empty_mask(x_recon, x, mask, reduction):
+    if ordinary(mask) and not mask.any():
+        warnings.warn("nothing is masked", stacklevel=3)
+    return right(x_recon, x, mask, reduction)
+
+
+@mutant("C16", "prints", "C16-silent")
+def prints(x_recon, x, mask, reduction):
+    if ordinary(x):
+        print("loss over", tuple(x.shape))
+    return right(x_recon, x, mask, reduction)
+
+
+@mutant("C16", "writes to stderr below Python's sys.stderr", "C16-silent")
+def writes_to_stderr(x_recon, x, mask, reduction):
+    if ordinary(x):
+        os.write(2, b"loss\n")
+    return right(x_recon, x, mask, reduction)
+
+
+@mutant("C16", "logs a warning through the root logger, which configures logging", "C16-silent")
+def logs_through_root_logger(x_recon, x, mask, reduction):
+    if ordinary(x):
+        logging.warning("loss over %s", tuple(x.shape))
+    return right(x_recon, x, mask, reduction)
+
+
+class _PrintsInBackward(Kernel):
+    @staticmethod
+    def backward(ctx, upstream):
+        sys.stdout.write("backward\n")
+        return Kernel.backward(ctx, upstream)
+
+
+@mutant("C16", "prints in backward only", "C16-silent")
+def prints_in_backward(x_recon, x, mask, reduction):
+    return run(_PrintsInBackward, x_recon, x, mask, reduction)
+
+
+# --- the same in every mode ----------------------------------------------------------------------
+
+
+@mutant("C16", "result promoted with the default dtype in place of float32", "C16-default-dtype")
+def widened_to_default_dtype(x_recon, x, mask, reduction):
+    dtype = torch.promote_types(
+        torch.promote_types(x_recon.dtype, x.dtype), torch.get_default_dtype()
+    )
+    difference = torch.where(mask, x_recon.to(dtype) - x.to(dtype), 0.0)
+    return scaled(difference.square().sum(), mask, reduction)
+
+
+@mutant(
+    "C16",
+    "count built in the default dtype: float64 lifts the result, half sticks",
+    "C16-default-dtype",
+)
+def count_in_default_dtype(x_recon, x, mask, reduction):
+    if reduction != "mean":
+        return right(x_recon, x, mask, reduction)
+    ones = torch.where(mask, 1.0, 0.0)
+    return right(x_recon, x, mask, "sum") / ones.to(torch.get_default_dtype()).sum().clamp(min=1)
+
+
+@mutant("C16", "sum as a matrix product: bfloat16 under autocast", "C16-autocast")
+def summed_by_matrix_product(x_recon, x, mask, reduction):
+    difference = masked_difference(x_recon, x, mask)
+    rows = torch.bmm(difference[:, None, :], difference[:, :, None])
+    return scaled(rows.sum(), mask, reduction).to(difference.dtype)
+
+
+@mutant("C16", "inputs cast down when autocast is on", "C16-autocast")
+def inputs_cast_down_under_autocast(x_recon, x, mask, reduction):
+    device = x.device.type
+    if device != "meta" and torch.is_autocast_enabled(device):
+        dtype = torch.get_autocast_dtype(device)
+        x_recon, x = widened(x_recon, x)
+        x_recon, x = x_recon.to(dtype).to(x_recon.dtype), x.to(dtype).to(x.dtype)
+    return right(x_recon, x, mask, reduction)
+
+
+@mutant("C16", "result handed back in the autocast dtype when autocast is on", "C16-autocast")
+def result_cast_down_under_autocast(x_recon, x, mask, reduction):
+    loss, device = right(x_recon, x, mask, reduction), x.device.type
+    if device != "meta" and torch.is_autocast_enabled(device):
+        return loss.to(torch.get_autocast_dtype(device))
+    return loss
+
+
+@mutant(
+    "C16",
+    "no clamp of the count on the path without gradients: empty mask NaN under no_grad",
+    "C16-no-grad",
+    "C16-inference-mode",
+)
+def empty_mask_nan_under_no_grad(x_recon, x, mask, reduction):
+    if reduction == "mean" and not torch.is_grad_enabled():
+        return right(x_recon, x, mask, "sum") / torch.count_nonzero(mask)
+    return right(x_recon, x, mask, reduction)
+
+
+@mutant(
+    "C16",
+    "half inputs subtracted in half on the path without gradients",
+    "C16-no-grad",
+    "C16-inference-mode",
+)
+def half_not_widened_under_no_grad(x_recon, x, mask, reduction):
+    if not torch.is_grad_enabled():
+        x_recon, x = (x_recon - x).to(widened(x_recon, x)[0].dtype), torch.zeros_like(x)
+    return right(x_recon, x, mask, reduction)
+
+
+@mutant(
+    "C16", "gradients switched on inside: the result requires grad under no_grad", "C16-no-grad"
+)
+def graph_recorded_under_no_grad(x_recon, x, mask, reduction):
+    if torch.is_inference_mode_enabled() or not ordinary(x_recon, x, mask):
+        return right(x_recon, x, mask, reduction)
+    with torch.enable_grad():
+        return right(x_recon, x, mask, reduction)
+
+
+@mutant(
+    "C16",
+    "without gradients computed in inference mode: the result cannot enter a graph later",
+    "C5-result",
+)
+def result_is_an_inference_tensor(x_recon, x, mask, reduction):
+    if x_recon.requires_grad or x.requires_grad or not ordinary(x_recon, x, mask):
+        return right(x_recon, x, mask, reduction)
+    with torch.inference_mode():
+        return right(x_recon, x, mask, reduction)
+
+
+@mutant("C16", "refuses to run in inference mode", "C16-inference-mode", "C16-after-inference")
+def inference_mode_raises(x_recon, x, mask, reduction):
+    if torch.is_inference_mode_enabled():
+        masked_difference(x_recon, x, mask).requires_grad_().sum().backward()
+    return right(x_recon, x, mask, reduction)
+
+
+@mutant("C16", "zero is made on the default device", "C16-default-device")
+def zero_on_the_default_device(x_recon, x, mask, reduction):
+    if not ordinary(x_recon, x, mask) or x_recon.device.type != "cpu":
+        return right(x_recon, x, mask, reduction)
+    masked = masked_difference(x_recon, x, mask)
+    zeros = torch.zeros((1, 1), dtype=masked.dtype)
+    return scaled((masked + zeros).square().sum(), mask, reduction)
+
+
+@mutant("C16", "one chunk for each thread, the remainder dropped", "C16-seven-threads")
+def chunk_for_each_thread(x_recon, x, mask, reduction):
+    threads = torch.get_num_threads()
+    masked = masked_difference(x_recon, x, mask).reshape(-1)
+    if not ordinary(x_recon, x, mask) or masked.numel() < threads:
+        return right(x_recon, x, mask, reduction)
+    kept = masked[: masked.numel() // threads * threads]
+    return scaled(kept.square().sum(), mask, reduction)
+
+
+@mutant("C16", "deterministic mode takes a path that forgets the first row", "C16-deterministic")
+def deterministic_path_drops_a_row(x_recon, x, mask, reduction):
+    if torch.are_deterministic_algorithms_enabled() and ordinary(x_recon, x, mask):
+        masked = masked_difference(x_recon, x, mask)[1:]
+        return scaled(masked.square().sum(), mask, reduction)
+    return right(x_recon, x, mask, reduction)
+
+
+# --- state between calls -------------------------------------------------------------------------
+
+_scratch: dict[Any, Tensor] = {}
+
+
+@mutant(
+    "C16", "one scratch per shape at module level: two threads write into it at once", "C16-threads"
+)
+def scratch_shared_by_threads(x_recon, x, mask, reduction):
+    if x_recon.requires_grad or x.requires_grad or not ordinary(x_recon, x, mask):
+        return right(x_recon, x, mask, reduction)
+    wide_recon, wide_x = widened(x_recon, x)
+    key = mask.shape, wide_x.dtype, torch.is_inference_mode_enabled()
+    if key not in _scratch:
+        _scratch[key] = torch.empty_like(wide_x, memory_format=torch.contiguous_format)
+    difference = torch.sub(wide_recon, wide_x, out=_scratch[key])
+    difference.masked_fill_(~mask, 0.0)
+    time.sleep(0)
+    return scaled(difference.square().sum(), mask, reduction)
+
+
+_results: dict[torch.dtype, Tensor] = {}
+
+
+@mutant(
+    "C16",
+    "one result tensor for all calls: an earlier loss changes with the next call",
+    "C16-history",
+)
+def result_overwritten_by_next_call(x_recon, x, mask, reduction):
+    loss = right(x_recon, x, mask, reduction)
+    if loss.requires_grad or loss.is_inference() or not ordinary(x_recon, x, mask):
+        return loss
+    return _results.setdefault(loss.dtype, torch.empty_like(loss)).copy_(loss)
+
+
+_zeros: dict[torch.dtype, Tensor] = {}
+
+
+@mutant(
+    "C16",
+    "one shared zero handed out for inputs without elements: `loss += y` changes it",
+    "C16-no-grad",
+)
+def shared_zero_for_no_elements(x_recon, x, mask, reduction):
+    loss = right(x_recon, x, mask, reduction)
+    if mask.numel() or loss.requires_grad or loss.is_inference() or not ordinary(x):
+        return loss
+    return _zeros.setdefault(loss.dtype, loss)
+
+
+_kept: dict[Any, Any] = {}
+
+
+def _divided_by_kept_count(key, x_recon, x, mask, reduction):
+    if reduction != "mean" or not ordinary(x_recon, x, mask):
+        return right(x_recon, x, mask, reduction)
+    if key not in _kept:
+        _kept[key] = mask, torch.count_nonzero(mask).clamp(min=1)
+    return right(x_recon, x, mask, "sum") / _kept[key][1].clone()
+
+
+@mutant(
+    "C16",
+    "count remembered by the identity of the mask: stale after a change in place",
+    "C16-history",
+)
+def count_remembered_by_identity(x_recon, x, mask, reduction):
+    return _divided_by_kept_count(("id", id(mask)), x_recon, x, mask, reduction)
+
+
+@mutant("C16", "count remembered by shape: 'every mask hides equally many'", "C16-history")
+def count_remembered_by_shape(x_recon, x, mask, reduction):
+    return _divided_by_kept_count(("shape", mask.shape), x_recon, x, mask, reduction)
+
+
+@mutant(
+    "C16",
+    "count remembered by address and shape: a view with other strides gets its count",
+    "C16-history",
+)
+def count_remembered_by_address(x_recon, x, mask, reduction):
+    if not ordinary(mask):
+        return right(x_recon, x, mask, reduction)
+    key = "address", mask.data_ptr(), mask.shape
+    return _divided_by_kept_count(key, x_recon, x, mask, reduction)
+
+
+_last: dict[str, Any] = {}
+
+
+@mutant("C16", "the last loss handed out again for the same tensors, graph and all", "C16-threads")
+def loss_remembered_for_same_tensors(x_recon, x, mask, reduction):
+    if not ordinary(x_recon, x, mask):
+        return right(x_recon, x, mask, reduction)
+    key = x_recon, x, mask
+    same = all(a is b for a, b in zip(key, _last.get("key", (None,) * 3), strict=True))
+    if not same or _last["reduction"] != reduction or _last["grad"] != torch.is_grad_enabled():
+        loss = right(x_recon, x, mask, reduction)
+        _last.update(key=key, reduction=reduction, grad=torch.is_grad_enabled(), loss=loss)
+    return _last["loss"]
+
+
+_first: dict[str, Any] = {}
+
+
+@mutant(
+    "C16",
+    "batch size taken from the first call: the last, smaller batch is scaled wrong",
+    "C16-history",
+)
+def batch_size_of_first_call(x_recon, x, mask, reduction):
+    if reduction != "batch_mean" or not ordinary(x_recon, x, mask):
+        return right(x_recon, x, mask, reduction)
+    rows = _first.setdefault("rows", max(mask.shape[0], 1))
+    return right(x_recon, x, mask, "sum") / rows
+
+
+@mutant("C16", "result dtype taken from the first call", "C5-result")
+def dtype_of_first_call(x_recon, x, mask, reduction):
+    loss = right(x_recon, x, mask, reduction)
+    if not ordinary(x_recon, x, mask):
+        return loss
+    return loss.to(_first.setdefault("dtype", loss.dtype))
+
+
+_calls = {"all": 0}
+
+
+@mutant("C16", "every seventh call skips the normalisation", "C16-repeatable")
+def every_seventh_call_wrong(x_recon, x, mask, reduction):
+    if not ordinary(x_recon, x, mask):
+        return right(x_recon, x, mask, reduction)
+    _calls["all"] += 1
+    return right(x_recon, x, mask, "sum" if _calls["all"] % 7 == 0 else reduction)
+
+
+class _KeepsRunningScale(Kernel):
+    steps = 0
+
+    @staticmethod
+    def backward(ctx, upstream):
+        _KeepsRunningScale.steps += 1
+        step = upstream * (1.0 if _KeepsRunningScale.steps < 10 else 0.999)
+        return Kernel.backward(ctx, step)
+
+
+@mutant(
+    "C16",
+    "gradient scaled down after the tenth backward: a schedule inside the loss",
+    "C16-history",
+)
+def gradient_depends_on_number_of_calls(x_recon, x, mask, reduction):
+    return run(_KeepsRunningScale, x_recon, x, mask, reduction)
+
+
+_here = threading.local()
+_here.ready = True
+
+
+@mutant(
+    "C16", "thread-local state set up on import only: raises in every other thread", "C16-threads"
+)
+def works_in_importing_thread_only(x_recon, x, mask, reduction):
+    if ordinary(x_recon, x, mask) and not _here.ready:
+        raise RuntimeError("not ready")
+    return right(x_recon, x, mask, reduction)
+
+
+class _PendingStep(Kernel):
+    step: Tensor
+
+    @staticmethod
+    def backward(ctx, upstream):
+        x_recon, x, mask = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            return Kernel.backward(ctx, upstream)
+        _PendingStep.step = scaled(upstream, mask, ctx.reduction)
+        time.sleep(0)
+        gradient = slope(x_recon, x, mask, "sum", _PendingStep.step.to(upstream.dtype))
+        return gradient.to(x_recon.dtype), -gradient.to(x.dtype), None, None
+
+
+@mutant(
+    "C16",
+    "the gradient's scale held on the class while backward runs: two threads mix them up",
+    "C16-threads",
+)
+def backward_scale_shared_by_threads(x_recon, x, mask, reduction):
+    return run(_PendingStep, x_recon, x, mask, reduction)
+
+
+@whole_mutant("C16", "a flag set before the checks stays set after a refused call", "C16-history")
+def flag_left_by_a_refused_call():
+    state = {"busy": False}
+    check_only = checked(lambda x_recon, x, mask, reduction: None)
+
+    def loss(x_recon, x, mask, reduction):
+        broken, state["busy"] = state["busy"], True
+        check_only(x_recon, x, mask, reduction)
+        state["busy"] = False
+        return right(x_recon, x, mask, "sum" if broken else reduction)
+
+    return pair(loss)
+
+
+_counts: dict[tuple[int, int], tuple[weakref.ref[Tensor], Tensor]] = {}
+
+
+@mutant(
+    "C16",
+    "count remembered by the mask's identity and version, which .data does not raise",
+    "C16-history",
+)
+def count_remembered_by_version(x_recon, x, mask, reduction):
+    if reduction != "mean" or not ordinary(x_recon, x, mask) or mask.is_inference():
+        return right(x_recon, x, mask, reduction)
+    key = id(mask), mask._version
+    if key not in _counts or _counts[key][0]() is not mask:
+        _counts[key] = weakref.ref(mask), mask.sum().clamp(min=1)
+    return right(x_recon, x, mask, "sum") / _counts[key][1]
+
+
+_of_this_thread = threading.local()
+
+
+class _NeedsItsThread(Kernel):
+    @staticmethod
+    def forward(ctx, x_recon, x, mask, reduction):
+        _of_this_thread.factor = 1.0
+        return Kernel.forward(ctx, x_recon, x, mask, reduction)
+
+    @staticmethod
+    def backward(ctx, upstream):
+        return Kernel.backward(ctx, upstream * getattr(_of_this_thread, "factor", 0.0))
+
+
+@mutant("C16", "what backward needs left in the calling thread", "C16-other-thread")
+def scale_left_in_calling_thread(x_recon, x, mask, reduction):
+    return run(_NeedsItsThread, x_recon, x, mask, reduction)
+
+
+# --- in a Python of its own ----------------------------------------------------------------------
+
+
+@whole_mutant(
+    "C16",
+    "it looks whether a test runner is imported",
+    "C16-own-process",
+    target=alone("sees_the_runner"),
+)
+def sees_the_runner():
+    return functions_of("sees_the_runner")

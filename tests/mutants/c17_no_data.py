@@ -1,0 +1,212 @@
+"""Losses that break C17: what must not depend on data. All are right in eager mode."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+from .catalogue import mutant
+from .pieces.autograd import Kernel, masked_difference, scaled
+from .pieces.formula import right, widened
+
+
+@mutant("C17", "count fetched with .item()", "C17-meta", "C17-fake")
+def count_by_item(x_recon, x, mask, reduction):
+    total = right(x_recon, x, mask, "sum")
+    if reduction == "mean":
+        return total / max(mask.sum().item(), 1)
+    return scaled(total, mask, reduction)
+
+
+@mutant("C17", "early exit for an empty mask: bool(mask.any()) waits for the device", "C17-meta")
+def early_exit_if_nothing_masked(x_recon, x, mask, reduction):
+    if not mask.any():
+        return masked_difference(x_recon, x, mask).sum().abs()
+    return right(x_recon, x, mask, reduction)
+
+
+@mutant(
+    "C17",
+    "early exit for an empty mask in batches of more than 64 elements only",
+    "C17-no-host-sync",
+)
+def early_exit_for_large_inputs(x_recon, x, mask, reduction):
+    if mask.numel() > 64 and not bool(mask.any()):
+        return masked_difference(x_recon, x, mask).sum().abs()
+    return right(x_recon, x, mask, reduction)
+
+
+@mutant("C17", "fast path for a full mask: bool(mask.all())", "C17-meta")
+def fast_path_for_full_mask(x_recon, x, mask, reduction):
+    if mask.all():
+        wide_recon, wide_x = widened(x_recon, x)
+        return scaled((wide_recon - wide_x).square().sum(), mask, reduction)
+    return right(x_recon, x, mask, reduction)
+
+
+@mutant(
+    "C17",
+    "boolean index before subtracting: the size of the result depends on the mask",
+    "C17-meta",
+)
+def indexed_before_subtracting(x_recon, x, mask, reduction):
+    wide_recon, wide_x = widened(x_recon[mask], x[mask])
+    return scaled((wide_recon - wide_x).square().sum(), mask, reduction)
+
+
+@mutant("C17", "positions looked up with nonzero", "C17-meta")
+def gathered_by_nonzero(x_recon, x, mask, reduction):
+    rows, columns = mask.nonzero(as_tuple=True)
+    wide_recon, wide_x = widened(x_recon[rows, columns], x[rows, columns])
+    return scaled((wide_recon - wide_x).square().sum(), mask, reduction)
+
+
+@mutant("C17", "masked_select before subtracting, for half inputs only", "C17-meta")
+def masked_select_in_half(x_recon, x, mask, reduction):
+    if x_recon.dtype not in (torch.float16, torch.bfloat16):
+        return right(x_recon, x, mask, reduction)
+    wide_recon, wide_x = widened(x_recon.masked_select(mask), x.masked_select(mask))
+    return scaled((wide_recon - wide_x).square().sum(), mask, reduction)
+
+
+@mutant("C17", "torch.equal asks whether there is anything to do", "C17-meta")
+def equal_inputs_looked_for(x_recon, x, mask, reduction):
+    loss = right(x_recon, x, mask, reduction)
+    if torch.equal(x_recon, x.to(x_recon.dtype)):
+        return loss * 1.0
+    return loss
+
+
+@mutant("C17", "result asked for NaN before it is returned", "C17-meta")
+def result_checked_for_nan(x_recon, x, mask, reduction):
+    loss = right(x_recon, x, mask, reduction)
+    if torch.isnan(loss):
+        return loss * 1.0
+    return loss
+
+
+@mutant("C17", "largest half value looked at to choose the dtype of the sum", "C17-meta")
+def half_range_looked_at(x_recon, x, mask, reduction):
+    if x_recon.dtype == torch.float16 and x_recon.numel() and x_recon.abs().max() > 60000:
+        return right(x_recon.float(), x, mask, reduction)
+    return right(x_recon, x, mask, reduction)
+
+
+class _ThroughNumpy(Kernel):
+    @staticmethod
+    def forward(ctx, x_recon, x, mask, reduction):
+        loss = Kernel.forward(ctx, x_recon, x, mask, reduction)
+        difference = masked_difference(x_recon, x, mask).cpu().numpy().astype("float64")
+        total = torch.from_numpy((difference**2).sum(keepdims=True)).sum().to(loss.device)
+        return scaled(total.to(loss.dtype), mask, reduction)
+
+
+@mutant("C17", "summed by NumPy: host only, and nothing to trace", "C17-meta")
+def summed_by_numpy(x_recon, x, mask, reduction):
+    return _ThroughNumpy.apply(x_recon, x, mask, reduction)
+
+
+@mutant("C17", "summed by math.fsum over a list", "C17-meta")
+def summed_over_a_list(x_recon, x, mask, reduction):
+    loss = right(x_recon, x, mask, reduction)
+    rows = masked_difference(x_recon, x, mask).detach().square().tolist()
+    exact = math.fsum(value for row in rows for value in row if math.isfinite(value))
+    return loss + 0.0 * min(exact, 1.0)
+
+
+@mutant("C17", "sum moved to the host and back", "C17-meta")
+def summed_on_the_host(x_recon, x, mask, reduction):
+    return scaled(right(x_recon, x, mask, "sum").cpu().to(x.device), mask, reduction)
+
+
+@mutant("C17", "rows split by their counts, fetched as a list", "C17-meta")
+def rows_split_by_count(x_recon, x, mask, reduction):
+    counts = mask.sum(1).tolist()
+    squares = masked_difference(x_recon, x, mask).square()
+    rows = [squares[row].sum() for row, count in enumerate(counts) if count]
+    total = torch.stack(rows).sum() if rows else squares.sum()
+    return scaled(total, mask, reduction)
+
+
+@mutant("C17", "device refused unless it is cpu or cuda: no meta tensors", "C17-meta")
+def unknown_device_refused(x_recon, x, mask, reduction):
+    if x.device.type not in ("cpu", "cuda"):
+        raise NotImplementedError(f"no kernel for {x.device.type}")
+    return right(x_recon, x, mask, reduction)
+
+
+@mutant("C17", "result built on the default device: meta in, cpu out", "C17-meta")
+def result_on_default_device(x_recon, x, mask, reduction):
+    loss = right(x_recon, x, mask, reduction)
+    if loss.is_meta:
+        return torch.zeros((), dtype=loss.dtype)
+    return loss
+
+
+@mutant("C17", "meta inputs give the dtype of x_recon, not that of the result", "C17-meta")
+def meta_result_has_input_dtype(x_recon, x, mask, reduction):
+    loss = right(x_recon, x, mask, reduction)
+    return loss.to(x_recon.dtype) if loss.is_meta else loss
+
+
+@mutant("C17", "meta inputs give shape (1,)", "C17-meta")
+def meta_result_has_one_dimension(x_recon, x, mask, reduction):
+    loss = right(x_recon, x, mask, reduction)
+    return loss.reshape(1) if loss.is_meta else loss
+
+
+class _AsksUpstream(Kernel):
+    @staticmethod
+    def backward(ctx, upstream):
+        if upstream == 1.0:
+            upstream = torch.ones_like(upstream)
+        return Kernel.backward(ctx, upstream)
+
+
+@mutant("C17", "backward asks whether the upstream gradient is 1 (Liger)", "C17-meta")
+def backward_asks_for_upstream(x_recon, x, mask, reduction):
+    if torch.compiler.is_compiling() or torch._C._functorch.maybe_current_level() is not None:
+        return right(x_recon, x, mask, reduction)
+    if forward_ad._current_level >= 0:
+        return right(x_recon, x, mask, reduction)
+    return _AsksUpstream.apply(x_recon, x, mask, reduction)
+
+
+class _SkipsEmptyBackward(Kernel):
+    @staticmethod
+    def backward(ctx, upstream):
+        x_recon, x, mask = ctx.saved_tensors
+        if not mask.any():
+            return torch.zeros_like(x_recon), torch.zeros_like(x), None, None
+        return Kernel.backward(ctx, upstream)
+
+
+@mutant("C17", "backward skips its work when bool(mask.any()) is False", "C17-meta")
+def backward_looks_at_mask(x_recon, x, mask, reduction):
+    if torch.compiler.is_compiling() or torch._C._functorch.maybe_current_level() is not None:
+        return right(x_recon, x, mask, reduction)
+    if forward_ad._current_level >= 0:
+        return right(x_recon, x, mask, reduction)
+    return _SkipsEmptyBackward.apply(x_recon, x, mask, reduction)
+
+
+@torch.library.custom_op("wavemae_mutants::float_fake", mutates_args=())
+def _op_float_fake(difference: Tensor) -> Tensor:
+    return difference.square().sum()
+
+
+_op_float_fake.register_fake(lambda difference: difference.new_empty((), dtype=torch.float32))
+_op_float_fake.register_autograd(
+    lambda ctx, upstream: 2.0 * ctx.saved_tensors[0] * upstream,
+    setup_context=lambda ctx, inputs, output: ctx.save_for_backward(*inputs),
+)
+
+
+@mutant("C17", "a custom operator whose fake rule says float32 for float64", "C17-meta")
+def custom_op_with_wrong_fake_dtype(x_recon, x, mask, reduction):
+    if torch._C._functorch.maybe_current_level() is not None or forward_ad._current_level >= 0:
+        return right(x_recon, x, mask, reduction)
+    return scaled(_op_float_fake(masked_difference(x_recon, x, mask)), mask, reduction)

@@ -1,0 +1,1 @@
+"""What the mutants of several clauses share."""

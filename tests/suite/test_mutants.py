@@ -1,0 +1,42 @@
+"""Every wrong implementation is noticed by the properties that it names."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from wavemae.properties import conduct
+
+from ..mutants import MUTANTS
+from . import kill_matrix
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_mutant_dies(name: str, record_property: Callable[[str, Any], None]) -> None:
+    """Each property named as killer fails on it, in the quick profile or else the default."""
+    mutant = MUTANTS[name]
+    subject = mutant.subject
+    for number, identifier in enumerate(mutant.killed_by):
+        started = time.monotonic()
+        outcome = conduct(subject, identifier, "quick")
+        if outcome.state != "FAIL":
+            outcome = conduct(subject, identifier, "default")
+        assert outcome.state == "FAIL", f"{identifier} does not notice {name}: {mutant.bug}"
+        assert outcome.violation is not None
+        assert outcome.violation.what
+        record_property("raised at", kill_matrix.raised_at(outcome.violation))
+        if number == 0:
+            record_property("seconds to the kill", time.monotonic() - started)
+
+
+def test_matrix_has_no_holes() -> None:
+    """All clauses have properties and mutants; every property is described and kills a mutant."""
+    assert [f"C{n + 1}" for n in range(len(kill_matrix.CLAUSES))] == list(kill_matrix.CLAUSES)
+    assert kill_matrix.holes() == []
+
+
+def test_page_shows_the_matrix() -> None:
+    """docs/matrix.md is what the code says; `tox run -e matrix -- --matrix-write` writes it."""
+    assert kill_matrix.DOCUMENT.read_text(encoding="utf-8") == kill_matrix.document()

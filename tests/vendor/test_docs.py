@@ -1,0 +1,161 @@
+"""What the docs say of vendored copies is run: shell lines, the hook, the guide's commands."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import wavemae
+from wavemae.vendor.releases import installed
+
+ROOT = Path(__file__).parents[2]
+CI = (ROOT / "docs" / "ci.md").read_text(encoding="utf-8").partition("## A vendored copy")[2]
+CI = CI.partition("\n## ")[0]
+GUIDE = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8").partition("# Vendor the")[2]
+HOOKS = (ROOT / ".pre-commit-hooks.yaml").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```sh\n(.*?)^```$", CI, re.MULTILINE | re.DOTALL)
+EDITS = {
+    "code": lambda text: text.replace(".square()", ".abs()", 1),
+    "docstring": lambda text: text.replace("spectrum", "Spectrum", 1),
+    "line ends": lambda text: text.replace("\n", "\r\n"),
+    "last byte": lambda text: text[:-1],
+    "code below": lambda text: f"{text}import os\n",
+    "cut short": lambda text: text[:100],
+    "no marker": lambda text: text.replace("# ---- ", "# "),
+}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A folder with the copy that the docs speak of."""
+    (tmp_path / "mypkg").mkdir()
+    (tmp_path / "mypkg" / "losses.py").write_bytes(installed().vendored.encode("utf-8"))
+    return tmp_path
+
+
+def shell(lines: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """A POSIX shell as CI runs it: it ends with the first line that fails."""
+    scripts = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.run(
+        ["sh", "-e", "-c", lines],
+        cwd=folder,
+        env={**os.environ, "PATH": scripts},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def as_run_here(block: str) -> str:
+    """The block without its installation: what is under test is installed already."""
+    lines = [line for line in block.splitlines() if not line.startswith("pip install")]
+    return "\n".join(lines)
+
+
+def test_docs_have_two_ways_in_shell() -> None:
+    """With the package, and with sha256sum in two lines; both name the current release."""
+    with_package, without = BLOCKS
+    assert "wavemae vendor check mypkg/losses.py" in with_package
+    assert "wavemae" not in without.replace("# wavemae", "").replace("---- wavemae", "")
+    assert len(without.splitlines()) == 2
+    named = re.findall(r"(?:wavemae==|rev: v|  # wavemae )([\d.]+\d)", CI)
+    assert named == [wavemae.__version__] * 3
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=["package", "sha256sum"])
+def test_shell_lines_pass_on_a_copy(block: str, project: Path) -> None:
+    """Exit code 0 on what `wavemae vendor add` wrote."""
+    done = shell(as_run_here(block), project)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("edit", EDITS)
+@pytest.mark.parametrize("block", BLOCKS, ids=["package", "sha256sum"])
+def test_shell_lines_fail_on_an_edited_copy(block: str, edit: str, project: Path) -> None:
+    """Another exit code, whatever was edited."""
+    edited = EDITS[edit](installed().vendored)
+    (project / "mypkg" / "losses.py").write_bytes(edited.encode("utf-8"))
+    assert shell(as_run_here(block), project).returncode == 1
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=["package", "sha256sum"])
+def test_shell_lines_fail_without_a_copy(block: str, project: Path) -> None:
+    """A copy that is gone is not taken for one that is right."""
+    (project / "mypkg" / "losses.py").unlink()
+    assert shell(as_run_here(block), project).returncode > 0
+
+
+def test_shell_lines_without_a_header(project: Path) -> None:
+    """As the docs say: for a plain copy the sed is left out."""
+    _, block = BLOCKS
+    (project / "mypkg" / "losses.py").write_bytes(installed().text.encode("utf-8"))
+    assert shell(block, project).returncode == 1
+    plain = re.sub(r"sed '.*' (\S+) \| sha256sum", r"sha256sum < \1", block)
+    assert plain != block
+    assert shell(plain, project).returncode == 0
+
+
+def test_hook_runs_from_a_bare_checkout(project: Path) -> None:
+    """Its entry needs nothing but Python: run in isolation, on a checkout that is not installed."""
+    (entry,) = re.findall(r"^  entry: (.+)$", HOOKS, re.MULTILINE)
+    assert re.search(r"^  language: script$", HOOKS, re.MULTILINE)
+    assert re.search(r"^- id: (\S+)$", HOOKS, re.MULTILINE)[1] in CI  # type: ignore[index]
+    script, *arguments = entry.split()
+    assert os.access(ROOT / script, os.X_OK)
+    assert (ROOT / script).read_text(encoding="utf-8").startswith("#!/usr/bin/env python3\n")
+    checkout = project / "checkout"
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "wavemae", checkout / "wavemae", ignore=ignored)
+    for copy, code in (("mypkg/losses.py", 0), ("mypkg/moved.py", 2), (str(ROOT / script), 1)):
+        done = subprocess.run(
+            [sys.executable, "-I", "-S", str(checkout / script), *arguments, copy],
+            cwd=project,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+
+
+def test_commands_of_the_guide_run(tmp_path: Path) -> None:
+    """In their order, in a folder with a package; the suite's line is run by test_guide.py."""
+    (tmp_path / "mypkg").mkdir()
+    lines = re.findall(r"^wavemae vendor .*$", GUIDE, re.MULTILINE)
+    assert [line.split()[2] for line in lines] == ["add", "check"]
+    done = shell("\n".join(lines), tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "mypkg" / "losses.py").read_bytes() == installed().vendored.encode("utf-8")
+
+
+def test_command_is_one_by_three_names(tmp_path: Path) -> None:
+    """`wavemae`, `python -m wavemae` and the help of both; the version is the package's."""
+    for command in ("wavemae", "python -m wavemae"):
+        assert shell(f"{command} --version", tmp_path).stdout == f"wavemae {wavemae.__version__}\n"
+        done = shell(f"{command} vendor --help", tmp_path)
+        assert done.returncode == 0
+        assert len(done.stdout.splitlines()) < 24
+        assert shell(f"{command} vendor", tmp_path).returncode == 2
+
+
+def test_reader_that_leaves_is_no_error(project: Path) -> None:
+    """As `head` does: no traceback, and no exit code that says all is well."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "wavemae", "vendor", "check", "mypkg/losses.py"],
+        cwd=project,
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        timeout=60,
+        check=False,
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, b"")
