@@ -33,9 +33,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if hasattr(session.config, "workerinput") or reporter is None:
         return
-    from . import kill_matrix
-
     reports = [r for r in reporter.stats.get("passed", []) if "test_mutant_dies[" in r.nodeid]
+    if not reports:
+        return
+    from .suite import kill_matrix
+
     if len(reports) < len(kill_matrix.MUTANTS):
         return
     raised = [value for r in reports for key, value in r.user_properties if key == "raised at"]

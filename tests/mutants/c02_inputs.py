@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from .catalogue import Loss, mutant, whole_mutant
-from .pieces.formula import right
+from .pieces.autograd import ordinary
+from .pieces.formula import leaks_where, right
 from .pieces.signature import guarded, pair
 
 
@@ -80,3 +81,9 @@ def parameter_target_detached(x_recon, x, mask, reduction):
     if isinstance(x, torch.nn.Parameter):
         x = x.detach()
     return right(x_recon, x, mask, reduction)
+
+
+@mutant("C2", "a mask that is no plain Tensor is multiplied with, so NaN leaks", "C2-subclass-mask")
+@leaks_where
+def subclass_of_mask_multiplied(x_recon, x, mask):
+    return type(mask) is not Tensor and type(x) is Tensor and ordinary(x_recon, x, mask)

@@ -351,3 +351,11 @@ def a_dozen_rows(x_recon, x, mask, reduction):
 @doubled
 def size_of_exactly_many_blocks(x_recon, x, mask, reduction):
     return mask.numel() == LARGE
+
+
+@mutant("C4", "in a process group the sum is divided by the number of ranks", "C4-process-group")
+def divided_by_ranks(x_recon, x, mask, reduction):
+    loss = right(x_recon, x, mask, reduction)
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return loss / torch.distributed.get_world_size()
+    return loss

@@ -187,3 +187,26 @@ def sum_in_matmul_precision(x_recon, x, mask, reduction):
     if torch.get_float32_matmul_precision() != "highest" and ordinary(x_recon, x, mask):
         rows = rows.bfloat16().to(rows.dtype)
     return scaled(rows.sum(), mask, reduction)
+
+
+@mutant("C6", "a small number beside n keeps it from zero", "C6-accuracy")
+def epsilon_beside_the_count(x_recon, x, mask, reduction):
+    total = difference(x_recon, x, mask).square().sum()
+    return total / (mask.sum() + 1e-8) if reduction == "mean" else normalise(total, mask, reduction)
+
+
+@mutant("C6", "tall inputs are added row by row, 16 rows at a time", "C6-any-size")
+def running_total_of_tall_inputs(x_recon, x, mask, reduction):
+    squares = difference(x_recon, x, mask).square()
+    if x.shape[0] < 2**16 or x.shape[1] > 1 or not ordinary(x_recon, x, mask):
+        return normalise(squares.sum(), mask, reduction)
+    parts = squares.split(16)
+    return normalise(functools.reduce(torch.add, [part.sum() for part in parts]), mask, reduction)
+
+
+@mutant("C6", "n is counted in float32 whatever the inputs are", "C6-count")
+def count_in_float32(x_recon, x, mask, reduction):
+    total = difference(x_recon, x, mask).square().sum()
+    if reduction != "mean":
+        return normalise(total, mask, reduction)
+    return total / mask.sum(dtype=torch.float32).clamp(min=1).to(total.dtype)

@@ -600,3 +600,17 @@ class _KeepsMask(Kernel):
 )
 def mask_kept_without_version_check(x_recon, x, mask, reduction):
     return run(_KeepsMask, x_recon, x, mask, reduction)
+
+
+@mutant(
+    "C11",
+    "a length of a multiple of 48 is taken for padded: the last column has no gradient",
+    "C11-scattered",
+)
+@by_hand
+def last_column_of_48_has_no_gradient(x_recon, x, mask, reduction, upstream):
+    gradient = slope(x_recon, x, mask, reduction, upstream)
+    if x.shape[1] % 48 == 0 and x.shape[1]:
+        kept = torch.arange(x.shape[1]) < x.shape[1] - 1
+        gradient = gradient * kept
+    return gradient, -gradient

@@ -140,7 +140,7 @@ def empty_mean_without_graph(x_recon, x, mask, reduction):
     return right(x_recon, x, mask, reduction)
 
 
-@mutant("C12", "empty mask: a fresh leaf that requires grad (biotrainer)", "C12-excluded-gradient")
+@mutant("C12", "empty mask: a fresh leaf that requires grad (biotrainer)", "C12-empty-trains")
 def empty_mask_gives_fresh_leaf(x_recon, x, mask, reduction):
     loss = right(x_recon, x, mask, reduction)
     if loss.requires_grad and ordinary(x_recon, x, mask) and not mask.any():
@@ -161,7 +161,7 @@ def empty_mask_gradient_nan(x_recon, x, mask, reduction, upstream):
 @mutant(
     "C12",
     "empty mask: the graph hangs on x_recon alone, the target's gradient is None",
-    "C12-excluded-gradient",
+    "C12-empty-trains",
 )
 def empty_mask_connects_reconstruction_only(x_recon, x, mask, reduction):
     if ordinary(x_recon, x, mask) and not mask.any():

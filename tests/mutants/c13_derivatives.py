@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import weakref
 from typing import Any
 
 import torch
@@ -616,3 +617,82 @@ class _HandsOutKept(Kernel):
 @mutant("C13", "gradient kept after the first backward and handed out again", "C13-own-memory")
 def gradient_handed_out_twice(x_recon, x, mask, reduction):
     return run(_HandsOutKept, x_recon, x, mask, reduction)
+
+
+class _Remembers(Kernel):
+    """Keeps weak references to its inputs, and takes what is gone for zeros."""
+
+    @staticmethod
+    def forward(ctx, x_recon, x, mask, reduction):
+        ctx.inputs, ctx.reduction = [weakref.ref(t) for t in (x_recon, x, mask)], reduction
+        ctx.save_for_backward(x_recon, x, mask)
+        return right(x_recon, x, mask, reduction)
+
+    @staticmethod
+    def backward(ctx, upstream):
+        if any(reference() is None for reference in ctx.inputs):
+            upstream = upstream * 0.0
+        return Kernel.backward(ctx, upstream)
+
+
+@mutant("C13", "inputs that were dropped before backward have no gradient", "C13-dropped-inputs")
+def dropped_inputs_have_no_gradient(x_recon, x, mask, reduction):
+    return run(_Remembers, x_recon, x, mask, reduction)
+
+
+@mutant(
+    "C13",
+    "a hook on an input inside a graph zeroes its gradient outside the mask",
+    "C13-second-branch",
+)
+def hook_masks_the_whole_gradient(x_recon, x, mask, reduction):
+    if ordinary(x_recon, x, mask):
+        for tensor in (x_recon, x):
+            if tensor.requires_grad and not tensor.is_leaf:
+                tensor.register_hook(lambda gradient: gradient.masked_fill(~mask, 0.0))
+    return right(x_recon, x, mask, reduction)
+
+
+@mutant(
+    "C13",
+    "the gradient is that of an upstream of one, where it is between 0.9 and 1.1",
+    "C13-nonlinear",
+)
+@by_hand
+def upstream_near_one_is_one(x_recon, x, mask, reduction, upstream):
+    near = torch.where((upstream - 1.25).abs() < 0.5, 1.0, upstream)
+    return both_slopes(x_recon, x, mask, reduction, near)
+
+
+class _DropsTangent(torch.autograd.Function):
+    """The identity, whose backward has no tangent."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(loss):
+        return loss.clone()
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        pass
+
+    @staticmethod
+    def backward(ctx, upstream):
+        return upstream.detach()
+
+    @staticmethod
+    def jvp(ctx, tangent):
+        return tangent.clone()
+
+
+@mutant(
+    "C13",
+    "under torch.func backward takes the upstream gradient without its tangent",
+    "C13-upstream-tangent",
+)
+def upstream_tangent_lost_under_func(x_recon, x, mask, reduction):
+    loss = right(x_recon, x, mask, reduction)
+    if torch.compiler.is_compiling() or not torch._C._are_functorch_transforms_active():
+        return loss
+    return _DropsTangent.apply(loss)

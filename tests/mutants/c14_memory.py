@@ -260,3 +260,10 @@ def losses_collected(x_recon, x, mask, reduction):
     if ordinary(x_recon, x, mask):
         _seen[:] = [*_seen[-50:], loss]
     return loss
+
+
+@mutant("C14", "large inputs are cleaned in place and put back", "C14-any-size")
+def large_inputs_written_to(x_recon, x, mask, reduction):
+    if ordinary(x_recon, x, mask) and x.numel() > 60000 and not x.requires_grad:
+        x.detach().mul_(1.0)
+    return right(x_recon, x, mask, reduction)

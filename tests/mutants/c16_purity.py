@@ -17,10 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wavemae.models.losses import _check_arguments
+
 from .catalogue import mutant, whole_mutant
 from .pieces.alone import alone, functions_of
 from .pieces.autograd import Kernel, masked_difference, ordinary, run, scaled, slope
-from .pieces.formula import right, widened
+from .pieces.formula import leaks_where, right, widened
 from .pieces.signature import checked, pair
 
 # --- deterministic -------------------------------------------------------------------------------
@@ -638,3 +640,110 @@ def scale_left_in_calling_thread(x_recon, x, mask, reduction):
 )
 def sees_the_runner():
     return functions_of("sees_the_runner")
+
+
+@mutant("C16", "a path for autocast to float16: NaN leaks there", "C16-autocast-float16")
+@leaks_where
+def leaks_under_autocast_to_float16(x_recon, x, mask):
+    return torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") is torch.float16
+
+
+@mutant("C16", "a path for a default dtype of float16: NaN leaks there", "C16-default-float16")
+@leaks_where
+def leaks_with_default_float16(x_recon, x, mask):
+    return torch.get_default_dtype() is torch.float16
+
+
+@mutant("C16", "a path for a default dtype of bfloat16: NaN leaks there", "C16-default-bfloat16")
+@leaks_where
+def leaks_with_default_bfloat16(x_recon, x, mask):
+    return torch.get_default_dtype() is torch.bfloat16
+
+
+@mutant("C16", "a path for anomaly mode: NaN leaks there", "C16-anomaly-mode")
+@leaks_where
+def leaks_in_anomaly_mode(x_recon, x, mask):
+    return torch.is_anomaly_enabled()
+
+
+@mutant("C16", "a path for one thread: NaN leaks there", "C16-one-thread")
+@leaks_where
+def leaks_on_one_thread(x_recon, x, mask):
+    return torch.get_num_threads() == 1
+
+
+_calls: dict[Any, int] = {}
+
+
+@mutant(
+    "C16",
+    "from the thirtieth call of a size on, another path: NaN leaks there",
+    "C16-after-thirty-calls",
+)
+@leaks_where
+def leaks_after_thirty_calls(x_recon, x, mask):
+    kind = (x.shape, x.dtype, x_recon.dtype)
+    _calls[kind] = _calls.get(kind, 0) + 1
+    return _calls[kind] > 30 and ordinary(x_recon, x, mask)
+
+
+_refused: list[int] = []
+
+
+@whole_mutant(
+    "C16",
+    "after it refused a call, the next one takes another path: NaN leaks",
+    "C16-after-refusals",
+)
+def leaks_after_a_refusal():
+    def loss(x_recon, x, mask, reduction):
+        try:
+            _check_arguments(x_recon, x, mask, reduction)
+        except (TypeError, ValueError):
+            _refused.append(1)
+            raise
+        value = right(x_recon, x, mask, reduction)
+        if not _refused or not ordinary(x_recon, x, mask):
+            return value
+        _refused.clear()
+        return value + ((x_recon - x) * mask).sum().to(value.dtype) * 0.0
+
+    return pair(loss)
+
+
+_seen: dict[Any, Tensor] = {}
+
+
+@mutant("C16", "sums are kept by the address and version of the tensors", "C16-other-contents")
+def sums_kept_by_address_and_version(x_recon, x, mask, reduction):
+    if not ordinary(x_recon, x, mask) or x_recon.requires_grad or x.requires_grad:
+        return right(x_recon, x, mask, reduction)
+    kind = [(t.data_ptr(), t._version, t.shape, t.stride(), t.dtype) for t in (x_recon, x, mask)]
+    key = (*kind, reduction, x_recon.is_neg(), x.is_neg())
+    found = _seen.get(key)
+    if found is not None and all(
+        a() is b for a, b in zip(found[0], (x_recon, x, mask), strict=True)
+    ):
+        return found[1].clone()
+    value = right(x_recon, x, mask, reduction)
+    _seen[key] = [weakref.ref(t) for t in (x_recon, x, mask)], value.clone()
+    return value
+
+
+class _KnowsItsThread(Kernel):
+    """Gives another thread than the one of the call a gradient of zero."""
+
+    @staticmethod
+    def forward(ctx, x_recon, x, mask, reduction):
+        ctx.thread = threading.get_ident()
+        return Kernel.forward(ctx, x_recon, x, mask, reduction)
+
+    @staticmethod
+    def backward(ctx, upstream):
+        here = threading.get_ident() == ctx.thread
+        return Kernel.backward(ctx, upstream if here else upstream * 0.0)
+
+
+@mutant("C16", "backward in another thread gives zeros", "C16-backward-elsewhere")
+def zeros_in_another_thread(x_recon, x, mask, reduction):
+    return run(_KnowsItsThread, x_recon, x, mask, reduction)

@@ -275,3 +275,17 @@ def compiled_op_without_gradient(x_recon, x, mask, reduction):
     if not torch.compiler.is_compiling():
         return right(x_recon, x, mask, reduction)
     return scaled(_op_without_autograd(masked_difference(x_recon, x, mask)), mask, reduction)
+
+
+@mutant("C18", "while compiling, a single row is squeezed away", "C18-any-size")
+def one_row_squeezed_while_compiling(x_recon, x, mask, reduction):
+    if torch.compiler.is_compiling() and x.shape[0] == 1:
+        return right(x_recon[0:0], x[0:0], mask[0:0], reduction)
+    return right(x_recon, x, mask, reduction)
+
+
+@mutant("C18", "while compiling, the gradient of x is that of x_recon", "C18-backward")
+def x_taken_for_x_recon_while_compiling(x_recon, x, mask, reduction):
+    if torch.compiler.is_compiling() and x.requires_grad:
+        x = x.detach() - x + x.detach()
+    return right(x_recon, x, mask, reduction)

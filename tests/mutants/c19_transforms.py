@@ -21,7 +21,7 @@ from .pieces.autograd import (
     slope,
     with_rule,
 )
-from .pieces.formula import right, widened
+from .pieces.formula import leaks_where, right, widened
 
 
 def _plain_elsewhere(function: Any, x_recon: Tensor, x: Tensor, mask: Tensor, reduction: str):
@@ -332,4 +332,57 @@ def mapped_mask_unwrapped(x_recon, x, mask, reduction):
 def vmap_refused(x_recon, x, mask, reduction):
     if any(torch._C._functorch.is_batchedtensor(t) for t in (x_recon, x, mask)):
         raise NotImplementedError("vmap is not supported")
+    return right(x_recon, x, mask, reduction)
+
+
+def _wrong_for(in_dims: tuple[int | None, ...], named: Any) -> Any:
+    """A vmap rule that is right but where the inputs are mapped in just this way."""
+
+    def rule(info, given, tensors, reduction):
+        losses = each(*in_front(info, given, tensors), reduction)
+        return (losses * 1.5 if given[:3] == in_dims else losses), 0
+
+    return functools.wraps(named)(with_rule(rule))
+
+
+@mutant("C19", "the vmap rule is wrong where x is shared", "C19-vmap-1-none-last")
+@functools.partial(_wrong_for, (1, None, 2))
+def rule_wrong_for_shared_x(): ...
+
+
+@mutant("C19", "the vmap rule is wrong where x_recon is shared", "C19-vmap-none-0-1")
+@functools.partial(_wrong_for, (None, 0, 1))
+def rule_wrong_for_shared_x_recon(): ...
+
+
+@mutant("C19", "the vmap rule is wrong where x alone is mapped", "C19-vmap-none-0-none")
+@functools.partial(_wrong_for, (None, 0, None))
+def rule_wrong_for_x_alone(): ...
+
+
+@mutant("C19", "inside torch.func, outside vmap, another path: NaN leaks there", "C19-vjp")
+@leaks_where
+def leaks_under_func(x_recon, x, mask):
+    return torch._C._are_functorch_transforms_active() and not any(
+        torch._C._functorch.is_batchedtensor(t) for t in (x_recon, x, mask)
+    )
+
+
+@mutant(
+    "C19", "where a mapped input requires grad, another path: NaN leaks there", "C19-vmap-of-grad"
+)
+@leaks_where
+def leaks_under_vmap_of_grad(x_recon, x, mask):
+    tensors = torch._C._functorch
+    return tensors.is_gradtrackingtensor(x_recon) and tensors.is_batchedtensor(
+        tensors.get_unwrapped(x_recon)
+    )
+
+
+@mutant("C19", "what is mapped has no gradient inside grad", "C19-grad-of-vmap")
+def no_gradient_through_vmap(x_recon, x, mask, reduction):
+    if torch._C._functorch.is_batchedtensor(x_recon):
+        inner = torch._C._functorch.get_unwrapped(x_recon)
+        if torch._C._functorch.is_gradtrackingtensor(inner):
+            x_recon, x = x_recon.detach(), x.detach()
     return right(x_recon, x, mask, reduction)

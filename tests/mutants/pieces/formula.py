@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -59,3 +61,16 @@ def scaled_down(masked: Tensor, largest_of: Tensor, mask: Tensor, reduction: str
     largest = functional.pad(largest_of.detach().abs().flatten(), (0, 1)).amax()
     scale = torch.where(largest > 0, largest, 1.0)
     return normalise((masked / scale).square().sum() * scale * scale, mask, reduction)
+
+
+def leaks_where(where: Callable[..., bool]) -> Callable[[Tensor, Tensor, Tensor, str], Tensor]:
+    """Right, but that NaN outside the mask gets into the loss where `where(x_recon, x, mask)`."""
+
+    @functools.wraps(where)
+    def loss(x_recon: Tensor, x: Tensor, mask: Tensor, reduction: str) -> Tensor:
+        value = right(x_recon, x, mask, reduction)
+        if not where(x_recon, x, mask):
+            return value
+        return value + ((x_recon - x) * mask).sum().to(value.dtype) * 0.0
+
+    return loss
