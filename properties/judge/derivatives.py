@@ -146,10 +146,9 @@ def nonlinear(call: Call, inputs: Inputs, case: Case, contract: Contract) -> Ans
     loss = call(*inputs)
     if not loss.requires_grad:
         return Answer(loss, dict.fromkeys(wanted))
-    outer = (loss.double() * 3.0).exp().log() / 3.0  # the loss again, by another way
-    found = torch.autograd.grad(outer, list(wanted.values()), allow_unused=True)
+    found = torch.autograd.grad(loss.square() / 2, list(wanted.values()), allow_unused=True)
     gradients = dict(zip(wanted, found, strict=True))
-    return Answer(loss, gradients, upstream=1.0, free=True)
+    return Answer(loss, gradients, upstream=loss.item(), free=True)
 
 
 def reverse_over_forward(call: Call, inputs: Inputs, case: Case, contract: Contract) -> Answer:

@@ -123,12 +123,12 @@ def inference_inputs(loss: Call) -> Call:
 
 def other_contents(loss: Call, x_recon: Tensor, x: Tensor, mask: Tensor, **named: Any) -> None:
     """The same tensors with other contents, changed behind the version counter and put back."""
-    tensors = [t.detach() for t in (x_recon, x, mask)]
-    memories = {t.untyped_storage().data_ptr(): t.untyped_storage() for t in tensors}
+    memories = {t.data_ptr(): t for t in (t.untyped_storage() for t in (x_recon, x, mask))}
     wholes = [torch.empty(0, dtype=torch.uint8).set_(memory) for memory in memories.values()]
     for whole in wholes:
         whole ^= 1
-    loss(*tensors, **named)
+    with torch.no_grad():
+        loss(x_recon, x, mask, **named)
     for whole in wholes:
         whole ^= 1
 

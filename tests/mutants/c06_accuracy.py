@@ -192,15 +192,19 @@ def sum_in_matmul_precision(x_recon, x, mask, reduction):
 @mutant("C6", "a small number beside n keeps it from zero", "C6-accuracy")
 def epsilon_beside_the_count(x_recon, x, mask, reduction):
     total = difference(x_recon, x, mask).square().sum()
-    return total / (mask.sum() + 1e-8) if reduction == "mean" else normalise(total, mask, reduction)
+    return (
+        total / (mask.sum(dtype=torch.float64) + 1e-8)
+        if reduction == "mean"
+        else normalise(total, mask, reduction)
+    )
 
 
-@mutant("C6", "tall inputs are added row by row, 16 rows at a time", "C6-any-size")
+@mutant("C6", "tall inputs are added two rows at a time", "C6-any-size")
 def running_total_of_tall_inputs(x_recon, x, mask, reduction):
     squares = difference(x_recon, x, mask).square()
     if x.shape[0] < 2**16 or x.shape[1] > 1 or not ordinary(x_recon, x, mask):
         return normalise(squares.sum(), mask, reduction)
-    parts = squares.split(16)
+    parts = squares.split(2)
     return normalise(functools.reduce(torch.add, [part.sum() for part in parts]), mask, reduction)
 
 

@@ -625,14 +625,16 @@ class _Remembers(Kernel):
     @staticmethod
     def forward(ctx, x_recon, x, mask, reduction):
         ctx.inputs, ctx.reduction = [weakref.ref(t) for t in (x_recon, x, mask)], reduction
-        ctx.save_for_backward(x_recon, x, mask)
+        ctx.kinds = [(t.shape, t.dtype) for t in (x_recon, x)]
         return right(x_recon, x, mask, reduction)
 
     @staticmethod
     def backward(ctx, upstream):
-        if any(reference() is None for reference in ctx.inputs):
-            upstream = upstream * 0.0
-        return Kernel.backward(ctx, upstream)
+        alive = [reference() for reference in ctx.inputs]
+        if any(tensor is None for tensor in alive):
+            return (*(torch.zeros(shape, dtype=kind) for shape, kind in ctx.kinds), None, None)
+        gradient = slope(*alive, ctx.reduction, upstream)
+        return gradient.to(alive[0].dtype), -gradient.to(alive[1].dtype), None, None
 
 
 @mutant("C13", "inputs that were dropped before backward have no gradient", "C13-dropped-inputs")
