@@ -28,14 +28,14 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "torch nor a network. Exit code 0: the file is as it should be; 1: it is not, or was left "
         "alone; 2: it cannot be read or written.",
     )
-    actions = vendor.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions = vendor.add_subparsers(dest="ACTION", required=True, title="actions")
     parser = actions.add_parser(
         "add",
         help="write a copy",
         description="Write the definition, with a header, to a new file. Nothing is overwritten.",
     )
     parser.add_argument("path", type=Path, metavar="PATH")
-    parser.set_defaults(run=lambda parsed: _guarded(parsed.path, _add))
+    parser.set_defaults(run=lambda parsed: _guarded(parsed.path, _add), parser=parser)
     parser = actions.add_parser(
         "check",
         help="say which release a copy is, or what was done to it",
@@ -44,7 +44,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     )
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH")
     parser.add_argument("--verify", action="store_true", help="also run the property suite on each")
-    parser.set_defaults(run=_check_all)
+    parser.set_defaults(run=_check_all, parser=parser)
     parser = actions.add_parser(
         "diff",
         help="show what was changed since the release",
@@ -52,7 +52,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "nearest. Exit code 1 if anything was.",
     )
     parser.add_argument("path", type=Path, metavar="PATH")
-    parser.set_defaults(run=lambda parsed: _guarded(parsed.path, _diff))
+    parser.set_defaults(run=lambda parsed: _guarded(parsed.path, _diff), parser=parser)
     parser = actions.add_parser(
         "update",
         help="bring an unmodified copy to the installed release",
@@ -66,7 +66,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         help="replace a modified copy too; what it was stays beside it as PATH.orig",
     )
     parser.set_defaults(
-        run=lambda parsed: _guarded(parsed.path, lambda path: _update(path, parsed.force))
+        run=lambda parsed: _guarded(parsed.path, lambda path: _update(path, parsed.force)),
+        parser=parser,
     )
 
 
@@ -167,8 +168,7 @@ def _update(path: Path, force: bool) -> int:
             [f"to replace it, and keep this as .orig: {words.command('update --force', path)}"]
         )
         return 1
-    aside = None if found.unmodified else files.keep(path, text)
-    files.replace(path, wanted, judged=text)
+    aside = files.replace(path, wanted, judged=text, keep=not found.unmodified)
     _say(path, f"now the text of release {installed().version}; it was {words.sentence(found)}")
     _say_below([*words.changes(found), *([f"what it was: {aside}"] if aside else [])])
     return 0
