@@ -34,13 +34,14 @@ def record(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return record
 
 
+DOCUMENTS = ("CHANGELOG.md", "docs/ci.md")
 CHANGELOG = """# Changelog
 
 ## [0.2.0] - unreleased
 
 ### Definition
 
-- SHA-256 of `losses.py`: `0`.
+- SHA-256 of `losses.py`: `0`; with the header of `wavemae vendor add`: `0`.
 
 ## [0.1.0] - 2026-01-01
 """
@@ -146,7 +147,7 @@ def test_change_is_recorded(record: ModuleType, tree: Path) -> None:
     edit(tree / "wavemae/models/losses.py", "one", "two")
     with pytest.raises(SystemExit, match=r"say how in CHANGELOG\.md"):
         record.main([], tree)
-    edit(tree / "CHANGELOG.md", "`.\n", "`.\n- Says two,\n  not one.\n")
+    edit(tree / "CHANGELOG.md", "`.\n\n", "`.\n- Says two,\n  not one.\n")
     before = names(tree)
     assert record.main(["--check"], tree) == 1
     assert names(tree) == before
@@ -156,8 +157,11 @@ def test_change_is_recorded(record: ModuleType, tree: Path) -> None:
     assert (entry["sha256"], entry["changes"]) == (sha256("two\n"), ["Says two, not one."])
     assert (tree / TEXTS / entry["text"]).read_bytes() == b"two\n"
     assert index(tree)[0]["sha256"] == sha256("one\n")
-    for name in ("CHANGELOG.md", "docs/ci.md", f"{TEXTS}/{entry['header']}"):
-        assert sha256("two\n") in (tree / name).read_text(encoding="utf-8")
+    header = (tree / TEXTS / entry["header"]).read_text(encoding="utf-8")
+    vendored = sha256(f"{header}two\n")
+    texts = {name: (tree / name).read_text(encoding="utf-8") for name in DOCUMENTS}
+    assert [sha256("two\n") in text for text in (header, *texts.values())] == [True, True, False]
+    assert [vendored in text for text in (header, *texts.values())] == [False, True, True]
     assert "  # wavemae 0.2.0\n" in (tree / "docs/ci.md").read_text(encoding="utf-8")
     edit(tree / "wavemae/models/losses.py", "two", "one")
     record.main([], tree)
@@ -181,7 +185,8 @@ def test_closed_release_is_not_rewritten(
     with pytest.raises(SystemExit, match=r"0\\\.3\\\.0.* matches 0 lines"):
         record.main([], tree)
     section = (
-        "## [0.3.0] - unreleased\n\n### Definition\n\n- SHA-256 of `losses.py`: ``.\n- Two.\n\n"
+        "## [0.3.0] - unreleased\n\n### Definition\n\n- SHA-256 of `losses.py`: ``;\n  with the "
+        "header of `wavemae vendor add`:\n  ``.\n- Two.\n\n"
     )
     edit(tree / "CHANGELOG.md", "## [0.2.0]", f"{section}## [0.2.0]")
     assert record.main([], tree) == 0

@@ -93,6 +93,21 @@ def shares_code(release: str, text: str) -> bool:
     return any(body in bodies for body in _bodies(release, _functions(release)))
 
 
+def taken(release: str, text: str) -> dict[str, list[str]]:
+    """Which functions of the release the text imports under their names, by the module named.
+
+    Raises:
+        NotPython: the text does not parse.
+    """
+    found: dict[str, list[str]] = {}
+    for node in ast.walk(_tree(text)):
+        if isinstance(node, ast.ImportFrom):
+            module = "." * node.level + (node.module or "")
+            for name in [alias.name for alias in node.names if alias.name in _functions(release)]:
+                found.setdefault(module, []).append(name)
+    return found
+
+
 def _tree(text: str) -> ast.Module:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what Python thinks of an escape is not asked here

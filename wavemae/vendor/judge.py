@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 
-from .difference import Difference, NotPython, difference, shares_code
+from .difference import Difference, NotPython, difference, shares_code, taken
 from .releases import LICENCE, MARKER, Release, releases
 
 _CLAIM = re.compile(r"^[ \t]*#.*?\bvendored from wavemae (\d[\w.+!-]*\w)", re.MULTILINE)
@@ -108,6 +108,7 @@ def _only_comments(above: str) -> bool:
     if not above:
         return True
     ours = {line for release in releases() for line in release.header.splitlines()}
+    ours = {line for line in ours if not _LICENCE.match(line)}  # anyone may say that
     lines = above.split("\n")
     coding = [found for line in lines[:2] if (found := _CODING.match(line))]
     return (
@@ -187,7 +188,15 @@ def _nearest(text: str, body: str, claim: str | None) -> Finding:
                 return Finding(kind, release, notes=found.lines())
     if ours:
         return Finding(Kind.MODIFIED, nearest, notes=notes)
-    return Finding(Kind.FOREIGN, None)
+    modules = taken(nearest.text, body) if differences else {}
+    return Finding(
+        Kind.FOREIGN,
+        None,
+        notes=[
+            f"it imports {' and '.join(names)} from {module}: the file of that is to be checked"
+            for module, names in modules.items()
+        ],
+    )
 
 
 _SAME: dict[Kind, Callable[[Difference], bool]] = {
