@@ -166,7 +166,7 @@ def twice(root: Path, *, audit: bool) -> tuple[dict[str, bytes], list[str]]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Build twice, compare, and write both files with their hashes printed."""
+    """Build twice, compare, and write both files; their time and their hashes are printed."""
     parser = argparse.ArgumentParser(description="Make a reproducible sdist and wheel.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--tag", help="the tag that is released, such as v0.2.0")
@@ -189,6 +189,7 @@ def main(arguments: list[str] | None = None) -> int:
     parsed.folder.mkdir(exist_ok=True)
     for old in parsed.folder.glob("wavemae-*"):
         old.unlink()
+    print(f"SOURCE_DATE_EPOCH={epoch(root)}")
     for name, content in files.items():
         (parsed.folder / name).write_bytes(content)
         print(f"{hashlib.sha256(content).hexdigest()}  {name}")
