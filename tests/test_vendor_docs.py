@@ -139,29 +139,3 @@ def test_commands_of_the_guide_run(tmp_path: Path) -> None:
     done = shell("\n".join(lines), tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "mypkg" / "losses.py").read_bytes() == installed().vendored.encode("utf-8")
-
-
-def test_command_is_one_by_three_names(tmp_path: Path) -> None:
-    """`wavemae`, `python -m wavemae` and the help of both; the version is the package's."""
-    for command in ("wavemae", "python -m wavemae"):
-        assert shell(f"{command} --version", tmp_path).stdout == f"wavemae {wavemae.__version__}\n"
-        done = shell(f"{command} vendor --help", tmp_path)
-        assert done.returncode == 0
-        assert len(done.stdout.splitlines()) < 24
-        assert shell(f"{command} vendor", tmp_path).returncode == 2
-
-
-def test_reader_that_leaves_is_no_error(project: Path) -> None:
-    """As `head` does: no traceback, and no exit code that says all is well."""
-    reading, writing = os.pipe()
-    os.close(reading)
-    done = subprocess.run(
-        [sys.executable, "-m", "wavemae", "vendor", "check", "mypkg/losses.py"],
-        cwd=project,
-        stdout=writing,
-        stderr=subprocess.PIPE,
-        timeout=60,
-        check=False,
-    )
-    os.close(writing)
-    assert (done.returncode, done.stderr) == (1, b"")
