@@ -70,7 +70,7 @@ def create(path: Path, text: str) -> None:
         except FileExistsError:
             raise Changed("has appeared meanwhile") from None
         except OSError:  # a file system without hard links
-            if os.path.lexists(path):
+            if os.path.lexists(path):  # the best that is left: a file may still appear after this
                 raise Changed("has appeared meanwhile") from None
             os.replace(temporary, path)
 
