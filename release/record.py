@@ -3,8 +3,8 @@
     python release/record.py [--check]
 
 Run it after every change of `wavemae/models/losses.py`, of the version or of the section
-"Definition" in CHANGELOG.md. It writes `wavemae/vendor/texts`, and the SHA-256 where CHANGELOG.md
-and docs/ci.md give it. `--check` writes nothing and exits with 1 where something would change. A
+"Definition" in CHANGELOG.md. It writes `wavemae/vendor/texts`, and the hashes where CHANGELOG.md
+and docs/ci.md give them. `--check` writes nothing and exits with 1 where something would change. A
 release that has a date in CHANGELOG.md is closed: its text is never replaced, raise the version.
 """
 
@@ -62,7 +62,7 @@ def date(root: Path, release: str) -> str | None:
 def changes(root: Path, release: str) -> list[str]:
     """The bullets of the section "Definition" of that release in the changelog, a line each.
 
-    The first of them, which gives the hash, is left out.
+    The first of them, which gives the hashes, is left out.
     """
     text = (root / "CHANGELOG.md").read_text(encoding="utf-8")
     section = re.split(rf"^## \[{re.escape(release)}\].*$", text, flags=re.MULTILINE)[1]
@@ -74,7 +74,10 @@ def changes(root: Path, release: str) -> list[str]:
         r"^- ", re.split(r"^###", parts[1], flags=re.MULTILINE)[0], flags=re.MULTILINE
     )
     lines = [" ".join(bullet.split()) for bullet in bullets[1:]]
-    if not lines or not re.fullmatch(r"SHA-256 of `losses.py`: `[^`]*`\.", lines[0]):
+    first = (
+        r"SHA-256 of `losses\.py`: `[^`]*`(; with the header of `wavemae vendor add`: `[^`]*`)?\."
+    )
+    if not lines or not re.fullmatch(first, lines[0]):
         sys.exit(f"CHANGELOG.md: Definition of {release} does not begin with its SHA-256")
     return lines[1:]
 
@@ -121,6 +124,7 @@ def recorded(root: Path) -> dict[str, str]:
     )
     if old and day:  # what a closed release wrote above its copies stays what it wrote
         header = (folder / old["header"]).read_text(encoding="utf-8")
+    vendored = hashlib.sha256((header + text).encode("utf-8")).hexdigest()
     index = {"releases": [*before, entry]}
     texts = folder.relative_to(root).as_posix()
     return {
@@ -128,12 +132,13 @@ def recorded(root: Path) -> dict[str, str]:
         f"{texts}/{entry['header']}": header,
         INDEX: json.dumps(index, indent=2, ensure_ascii=False) + "\n",
         "CHANGELOG.md": _with_hash(
-            rf"(^## \[{re.escape(current)}\].*?^- SHA-256 of `losses\.py`: `)[^`]*(`)",
-            rf"\g<1>{digest}\g<2>",
+            rf"(^## \[{re.escape(current)}\].*?^- SHA-256 of `losses\.py`: `)[^`]*"
+            r"(`;\s+with the header of `wavemae vendor add`:\s+`)[^`]*(`)",
+            rf"\g<1>{digest}\g<2>{vendored}\g<3>",
             root / "CHANGELOG.md",
         ),
         "docs/ci.md": _with_hash(
-            r"[0-9a-f]{64}(  # wavemae )\S+", rf"{digest}\g<1>{current}", root / "docs" / "ci.md"
+            r"[0-9a-f]{64}(  # wavemae )\S+", rf"{vendored}\g<1>{current}", root / "docs" / "ci.md"
         ),
     }
 

@@ -2,9 +2,10 @@
 
     python release/try_wheel.py FOLDER
 
-Run: every command of README that begins with `wavemae` or `python -m wavemae`, in its order, in an
-empty folder with a package `mypkg` whose `losses.py` is right; its `>>>` examples; and that
-`wavemae vendor` needs no torch. Exit code 1 with the output of whatever does not end with 0.
+Run: that `wavemae vendor` needs no torch; that the native part is there and computes rightly; every
+command of README that begins with `wavemae` or `python -m wavemae`, in its order, in an empty
+folder with a package `mypkg` whose `losses.py` is right; and its `>>>` examples. Exit code 1 with
+the output of whatever does not end with 0.
 """
 
 from __future__ import annotations
@@ -68,6 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
         run(["wavemae", "vendor", "check", "trial.py"], folder, scripts)
         pins = ["--constraint", str(ROOT / "constraints.txt")]
         run([*install, *pins, f"wavemae[properties] @ {wheel.as_uri()}"], folder, scripts)
+        run(["python", "-I", str(ROOT / "tests" / "installed_native.py")], folder, scripts)
         found = commands((ROOT / "README.md").read_text(encoding="utf-8"))
         if not found:
             sys.exit("README.md has no command of wavemae, or this script no longer sees it")

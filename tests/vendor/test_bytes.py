@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import shutil
 import tempfile
 from pathlib import Path
@@ -56,6 +57,24 @@ def test_any_changed_byte_is_noticed(content: bytes) -> None:
         assert "below comments of your own" in sentence(found)
         assert content in (found.above.encode() + COPY, found.above.encode() + BARE)
         assert found.above.startswith(("#", "\n"))
+
+
+PIECES = ["#", "ours", " ", "\t", "\n", "\r", "\r\n", "\f", "\v", "\x1a", "\x85", "\u2028", "\\"]
+PIECES += ["\ufeff", "x = 1", ";", "'''", "coding: utf-7", "coding=latin-1", "coding: utf-8"]
+
+
+@settings(max_examples=300, deadline=None, database=None, derandomize=True)
+@given(
+    st.lists(st.lists(st.sampled_from(PIECES), max_size=4).map("".join), min_size=1, max_size=3),
+    st.booleans(),
+)
+def test_what_may_stand_above_is_nothing_to_python(comments: list[str], bare: bool) -> None:
+    """Where it is still a release, Python itself parses the file to the same program."""
+    above = "".join(f"#{comment}\n" for comment in comments)
+    content = above.encode() + (BARE if bare else COPY)
+    found = exact(content.decode())
+    if found:
+        assert ast.dump(ast.parse(content)) == ast.dump(ast.parse(BARE))
 
 
 def test_every_flipped_bit_of_the_text_is_noticed() -> None:

@@ -45,6 +45,43 @@ EDITS: dict[str, tuple[str, Kind, list[str]]] = {
     "licence": (COPY.replace(": MIT", ": GPL"), Kind.HEADER, ["a header that was edited"]),
     "hash": (COPY.replace(witness.sha256(TEXT), "0" * 64), Kind.HEADER, []),
     "marker": (COPY.replace("# ---- ", "# --- "), Kind.HEADER, ["a header that was edited"]),
+    "true comments above": (
+        f"# vendored from wavemae {installed().version}\n# SPDX-License-Identifier: MIT\n{TEXT}",
+        Kind.RELEASE,
+        ["without a header; below comments of your own"],
+    ),
+    "another licence above": (
+        f"# SPDX-License-Identifier: GPL-3.0-only\n{COPY}",
+        Kind.HEADER,
+        ["says that the licence is GPL-3.0-only; it is MIT"],
+    ),
+    "another licence above no header": (
+        f"#SPDX-License-Identifier:Apache-2.0\n{TEXT}",
+        Kind.HEADER,
+        ["says that the licence is Apache-2.0; it is MIT"],
+    ),
+    "another release above": (f"# vendored from wavemae 99.0\n{COPY}", Kind.UNKNOWN, ["99.0"]),
+    "another release above no header": (
+        f" # vendored from wavemae 99.0\n{TEXT}",
+        Kind.UNKNOWN,
+        ["99.0"],
+    ),
+    "every line of the header": (
+        installed().header.replace("# ", "#  ").replace("MIT", "GPL") + TEXT,
+        Kind.HEADER,
+        ["says that the licence is GPL; it is MIT"],
+    ),
+    "code behind a CR": (
+        f"# ours\rimport os\n{COPY}",
+        Kind.MODIFIED,
+        ["stands in it, unchanged, in lines 20 to", "with other code around it"],
+    ),
+    "code behind a CR in the header": (
+        COPY.replace(": MIT\n", ": MIT\rimport os\n"),
+        Kind.MODIFIED,
+        ["stands in it, unchanged"],
+    ),
+    "CR LF above": (f"# ours\r\n{COPY}", Kind.LINE_ENDS, ["end with CR LF"]),
     "encoding": (f"# coding: latin-1\n{COPY}", Kind.HEADER, ["a header that was edited"]),
     "header twice": (installed().header + COPY, Kind.HEADER, []),
     "newer": (
@@ -67,6 +104,13 @@ EDITS: dict[str, tuple[str, Kind, list[str]]] = {
         Kind.MODIFIED,
         ["code differs: masked_mse\n"],
     ),
+    "another order": (
+        COPY.replace("_REDUCTIONS = get_args(Reduction)\n", "").replace(
+            "Reduction = Lit", "_REDUCTIONS = get_args(Reduction)\nReduction = Lit"
+        ),
+        Kind.MODIFIED,
+        ["code differs: the same parts stand in another order\n"],
+    ),
     "gone": (
         COPY.replace("    _check_arguments(x_recon, x, mask, reduction)\n", "").partition(
             "def _check_arguments"
@@ -80,6 +124,12 @@ EDITS: dict[str, tuple[str, Kind, list[str]]] = {
         ["renamed: masked_mse to spectral_loss\n"],
     ),
     "code below": (f"{COPY}\nloss = masked_mse\n", Kind.MODIFIED, ["stands in it, unchanged"]),
+    "overridden below": (
+        f"{COPY}\n\ndef masked_mse(x_recon, x, mask):\n    return 0\n",
+        Kind.MODIFIED,
+        ["with other code around it"],
+    ),
+    "control Z": (f"{COPY}\x1a", Kind.MODIFIED, ["with other code around it"]),
     "code above": (f"import os\n{TEXT}", Kind.MODIFIED, ["stands in it, unchanged, in lines 2 to"]),
     "code between": (
         f"{installed().header}import os\n{TEXT}",
@@ -106,7 +156,17 @@ EDITS: dict[str, tuple[str, Kind, list[str]]] = {
         Kind.FOREIGN,
         ["not ours", "python -m wavemae.properties"],
     ),
+    "names from elsewhere": (
+        "from .losses import masked_mse as mse, masked_sse\n",
+        Kind.FOREIGN,
+        ["it imports masked_mse and masked_sse from .losses: the file of that is to be checked\n"],
+    ),
     "no code": ("What is vendored here: nothing.\n", Kind.FOREIGN, ["not ours"]),
+    "names nested deeply": (
+        f"x{'.y' * 900} = 1\n{TEXT}",
+        Kind.MODIFIED,
+        ["stands in it, unchanged"],
+    ),
     "nested deeply": ("x = " + "1 + " * 20_000 + "1\n", Kind.FOREIGN, ["not ours"]),
 }
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import re
 import sys
 import tarfile
+import zipfile
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -34,13 +36,15 @@ def record(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return record
 
 
+RECORD = f"wavemae-{wavemae.__version__}.dist-info/RECORD"
+DOCUMENTS = ("CHANGELOG.md", "docs/ci.md")
 CHANGELOG = """# Changelog
 
 ## [0.2.0] - unreleased
 
 ### Definition
 
-- SHA-256 of `losses.py`: `0`.
+- SHA-256 of `losses.py`: `0`; with the header of `wavemae vendor add`: `0`.
 
 ## [0.1.0] - 2026-01-01
 """
@@ -146,7 +150,7 @@ def test_change_is_recorded(record: ModuleType, tree: Path) -> None:
     edit(tree / "wavemae/models/losses.py", "one", "two")
     with pytest.raises(SystemExit, match=r"say how in CHANGELOG\.md"):
         record.main([], tree)
-    edit(tree / "CHANGELOG.md", "`.\n", "`.\n- Says two,\n  not one.\n")
+    edit(tree / "CHANGELOG.md", "`.\n\n", "`.\n- Says two,\n  not one.\n")
     before = names(tree)
     assert record.main(["--check"], tree) == 1
     assert names(tree) == before
@@ -156,8 +160,11 @@ def test_change_is_recorded(record: ModuleType, tree: Path) -> None:
     assert (entry["sha256"], entry["changes"]) == (sha256("two\n"), ["Says two, not one."])
     assert (tree / TEXTS / entry["text"]).read_bytes() == b"two\n"
     assert index(tree)[0]["sha256"] == sha256("one\n")
-    for name in ("CHANGELOG.md", "docs/ci.md", f"{TEXTS}/{entry['header']}"):
-        assert sha256("two\n") in (tree / name).read_text(encoding="utf-8")
+    header = (tree / TEXTS / entry["header"]).read_text(encoding="utf-8")
+    vendored = sha256(f"{header}two\n")
+    texts = {name: (tree / name).read_text(encoding="utf-8") for name in DOCUMENTS}
+    assert [sha256("two\n") in text for text in (header, *texts.values())] == [True, True, False]
+    assert [vendored in text for text in (header, *texts.values())] == [False, True, True]
     assert "  # wavemae 0.2.0\n" in (tree / "docs/ci.md").read_text(encoding="utf-8")
     edit(tree / "wavemae/models/losses.py", "two", "one")
     record.main([], tree)
@@ -181,7 +188,8 @@ def test_closed_release_is_not_rewritten(
     with pytest.raises(SystemExit, match=r"0\\\.3\\\.0.* matches 0 lines"):
         record.main([], tree)
     section = (
-        "## [0.3.0] - unreleased\n\n### Definition\n\n- SHA-256 of `losses.py`: ``.\n- Two.\n\n"
+        "## [0.3.0] - unreleased\n\n### Definition\n\n- SHA-256 of `losses.py`: ``;\n  with the "
+        "header of `wavemae vendor add`:\n  ``.\n- Two.\n\n"
     )
     edit(tree / "CHANGELOG.md", "## [0.2.0]", f"{section}## [0.2.0]")
     assert record.main([], tree) == 0
@@ -218,6 +226,52 @@ def test_sdist_says_nothing_of_its_making(record: ModuleType) -> None:
             "p/a.py": b"p/a.py",
             "p/b.py": b"p/b.py",
         }
+
+
+def test_two_builds_one_hash(record: ModuleType, tmp_path: Path) -> None:
+    """Of this tree, in unlike circumstances; without a compiler it builds all but that one file."""
+    import make
+
+    made, differing = make.twice(ROOT, audit=False)
+    assert differing == []
+    (sdist,) = (content for name, content in made.items() if name.endswith(".tar.gz"))
+    (whole,) = (make.members(*item) for item in made.items() if item[0].endswith(".whl"))
+    with tarfile.open(fileobj=io.BytesIO(sdist)) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (folder,) = tmp_path.iterdir()
+    environment = {**os.environ, "CC": "false", "SOURCE_DATE_EPOCH": str(make.epoch(ROOT))}
+    wheel = make.made("wheel", folder, tmp_path, environment)
+    less = make.members(wheel.name, wheel.read_bytes())
+    native = {name for name in whole if name.endswith((".so", ".pyd"))}
+    assert (whole.keys() - less.keys(), less.keys() - whole.keys()) == (native, set())
+    assert {name for name in less if whole[name] != less[name]} <= {RECORD}
+
+
+def test_difference_between_builds_is_told(
+    record: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the part that differs; nothing is written to the folder."""
+    import make
+
+    def wheel(**parts: str) -> bytes:
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w") as archive:
+            for name, text in parts.items():
+                archive.writestr(zipfile.ZipInfo(name), text)
+        return packed.getvalue()
+
+    one = {"p.whl": wheel(a="1", b="1"), "q.whl": b"", "r.whl": wheel(a="1", b="2")}
+    other = {"p.whl": wheel(a="1", b="2"), "q.whl": b"", "r.whl": wheel(b="2", a="1")}
+    builds = iter([one, other])
+    monkeypatch.setattr(make, "build", lambda *_, **__: next(builds))
+    _, differing = make.twice(ROOT, audit=True)
+    assert differing == ["p.whl: b", "r.whl: the archive itself"]
+    builds = iter([one, {"p.whl": one["p.whl"], "q.whl": b""}])
+    assert make.twice(ROOT, audit=True)[1] == ["r.whl: a", "r.whl: b"]
+    monkeypatch.setattr(record, "main", lambda _: 0)
+    builds = iter([one, other])
+    assert make.main([str(tmp_path / "dist")]) == 1
+    assert not (tmp_path / "dist").exists()
 
 
 def test_time_of_a_release_is_its_date(record: ModuleType, tree: Path) -> None:

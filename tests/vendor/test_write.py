@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,6 +28,11 @@ def write(path: Path, text: str) -> Path:
 def held(folder: Path) -> dict[str, str]:
     """Every file of the folder, temporary ones included, and what it holds."""
     return {path.name: path.read_bytes().decode("utf-8") for path in folder.iterdir()}
+
+
+def no_links(source: Path, target: Path) -> None:
+    """What `os.link` does on some network file systems."""
+    raise OSError("no hard links here")
 
 
 def test_add_writes_the_release(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -87,11 +94,7 @@ def test_add_loses_no_race(links: bool, tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_add_works_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As on some network file systems."""
-
-    def refuse(source: Path, target: Path) -> None:
-        raise OSError("no hard links here")
-
-    monkeypatch.setattr(os, "link", refuse)
+    monkeypatch.setattr(os, "link", no_links)
     assert main(["vendor", "add", str(tmp_path / "losses.py")]) == 0
     assert held(tmp_path) == {"losses.py": COPY}
 
@@ -120,9 +123,179 @@ def test_failure_leaves_all_as_it_was(
         assert "cannot be written: No space left on device" in capsys.readouterr().err
         assert held(tmp_path) == before
     monkeypatch.setattr(os, step, fail(KeyboardInterrupt()))
-    with pytest.raises(KeyboardInterrupt):
-        main(arguments)
+    assert main(arguments) == 130
     assert held(tmp_path) == before
+
+
+# Does it in one folder after another, in a child that dies at the n-th line of files.py, or of what
+# is called from there, for n = 1, 2 and so on, until one lives; prints how many died.
+KILLED = """
+import functools, os, signal, sys
+from pathlib import Path
+from wavemae.__main__ import main
+from wavemae.vendor import command, files
+from wavemae.vendor.releases import releases
+
+def refuse(*_):
+    raise OSError("no hard links here")
+
+def count(frame, event, _):
+    global left
+    ours = frame.f_code.co_filename == files.__file__
+    if not ours and (frame.f_back is None or frame.f_back.f_trace is None):
+        return None
+    if event == "line":
+        left -= 1
+        if left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+    return count
+
+links, root, before, *arguments = sys.argv[1:]
+if links == "no-links":
+    os.link = refuse
+releases()
+command.judge = functools.cache(command.judge)  # not anew in every child
+if before:
+    command.judge(before)
+killed = 0
+while True:
+    path = Path(root, str(killed), "losses.py")
+    path.parent.mkdir()
+    if before:
+        path.write_bytes(before.encode())
+    child = os.fork()
+    if not child:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        left = killed
+        sys.settrace(count)
+        os._exit(main(["vendor", *arguments, str(path)]))
+    _, status = os.waitpid(child, 0)
+    if status != signal.SIGKILL:
+        break
+    killed += 1
+print(killed, os.waitstatus_to_exitcode(status))
+"""
+
+
+@pytest.mark.parametrize("links", ["links", "no-links"])
+@pytest.mark.parametrize("action", ["add", "update --force"])
+def test_killed_at_any_line(action: str, links: str, tmp_path: Path) -> None:
+    """The file is the old one or the new one, an edit is in some file, and the way on is free."""
+    before = None if action == "add" else EDITED
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, links, str(tmp_path), before or "", *action.split()],
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=120,
+    )
+    killed, code = map(int, done.stdout.split())
+    assert (code, killed > 15) == (0, True)
+    seen: dict[tuple[str | None, ...], Path] = {}
+    for folder in tmp_path.iterdir():
+        found = {name: text for name, text in held(folder).items() if not name.startswith(".")}
+        assert set(found) <= {"losses.py", "losses.py.orig"}
+        assert found.get("losses.py") in (before, COPY)
+        assert found.get("losses.py.orig") in (None, before)
+        assert before is None or before in found.values()
+        seen[found.get("losses.py"), found.get("losses.py.orig")] = folder
+    assert {copy for copy, _ in seen} == {before, COPY}
+    for folder in seen.values():
+        assert main(["vendor", *action.split(), str(folder / "losses.py")]) == 0
+        assert (folder / "losses.py").read_bytes().decode("utf-8") == COPY
+        assert before is None or before in held(folder).values()
+
+
+def test_force_that_fails_leaves_no_second_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A link, or a failure at the last step: nothing lies beside the file afterwards."""
+    real = write(tmp_path / "real.py", EDITED)
+    (tmp_path / "link.py").symlink_to("real.py")
+    assert main(["vendor", "update", "--force", str(tmp_path / "link.py")]) == 2
+    assert set(held(tmp_path)) == {"real.py", "link.py"}
+    (tmp_path / "link.py").unlink()
+
+    def full(source: Path, target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    assert main(["vendor", "update", "--force", str(real)]) == 2
+    assert held(tmp_path) == {"real.py": EDITED}
+    assert "No space left on device" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["links", "no-links"])
+def test_force_keeps_the_mode_of_both(
+    links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The new file and the .orig have the old one's, here more narrow than that of a new file."""
+    if not links:
+        monkeypatch.setattr(os, "link", no_links)
+    path = write(tmp_path / "losses.py", EDITED)
+    path.chmod(0o600)
+    assert main(["vendor", "update", "--force", str(path)]) == 0
+    assert held(tmp_path) == {"losses.py": COPY, "losses.py.orig": EDITED}
+    assert {stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()} == {0o600}
+
+
+def test_owner_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As far as the system allows: asked for before the mode, and a refusal is no failure."""
+    asked: list[tuple[int, int]] = []
+
+    def chown(file: Path, user: int, group: int) -> None:
+        assert stat.S_IMODE(file.stat().st_mode) != 0o640  # it would take bits of a mode away
+        asked.append((user, group))
+        raise PermissionError
+
+    monkeypatch.setattr(os, "chown", chown)
+    path = write(tmp_path / "losses.py", installed().text)
+    path.chmod(0o640)
+    state = path.stat()
+    assert main(["vendor", "update", str(path)]) == 0
+    assert asked == [(-1, state.st_gid), (state.st_uid, -1)]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+def test_folder_that_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 2 and the system's words; root, who may write anywhere, is somebody else here."""
+    write(tmp_path / "losses.py", installed().text)
+    write(tmp_path / "edited.py", EDITED)
+    before = held(tmp_path)
+    monkeypatch.chdir(tmp_path)  # the folders above are open to their owner only
+    tmp_path.chmod(0o555)
+    root = os.geteuid() == 0
+    try:
+        if root:
+            os.seteuid(65534)
+        codes = [
+            main(["vendor", *action.split()])
+            for action in ("add new.py", "update losses.py", "update --force edited.py")
+        ]
+    finally:
+        if root:
+            os.seteuid(0)
+        tmp_path.chmod(0o755)
+    assert codes == [2, 2, 2]
+    assert capsys.readouterr().err.count("cannot be written: Permission denied") == 3
+    assert held(tmp_path) == before
+
+
+def test_edit_that_is_saved_at_the_last_moment_is_in_the_orig(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Written into the old file after it was judged for the last time: it is still that file."""
+    path = write(tmp_path / "losses.py", EDITED)
+    replace = os.replace
+
+    def late(source: Path, target: Path) -> None:
+        write(path, f"{EDITED}# late\n")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", late)
+    assert main(["vendor", "update", "--force", str(path)]) == 0
+    assert held(tmp_path) == {"losses.py": COPY, "losses.py.orig": f"{EDITED}# late\n"}
 
 
 @pytest.fixture

@@ -28,45 +28,52 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "torch nor a network. Exit code 0: the file is as it should be; 1: it is not, or was left "
         "alone; 2: it cannot be read or written.",
     )
-    actions = vendor.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions = vendor.add_subparsers(dest="ACTION", required=True, title="actions")
     parser = actions.add_parser(
         "add",
         help="write a copy",
         description="Write the definition, with a header, to a new file. Nothing is overwritten.",
+        epilog="Exit code 0: it is written, or was there; 1: something else was there, and still "
+        "is; 2: it cannot be written.",
     )
-    parser.add_argument("path", type=Path, metavar="PATH")
-    parser.set_defaults(run=lambda parsed: _guarded(parsed.path, _add))
+    parser.add_argument("path", type=Path, metavar="PATH", help="such as mypkg/losses.py")
+    parser.set_defaults(run=lambda parsed: _guarded(parsed.path, _add), parser=parser)
     parser = actions.add_parser(
         "check",
         help="say which release a copy is, or what was done to it",
-        description="Say which release each file is, or what was done to it. Exit code 0 only if "
-        "each is the text of a release, byte for byte; comments may stand above it.",
+        description="Say which release each file is, or what was done to it.",
+        epilog="Exit code 0: each is the text of a release, byte for byte; comments may stand "
+        "above it; 1: one is not; 2: one cannot be read.",
     )
-    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH")
+    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="a copy")
     parser.add_argument("--verify", action="store_true", help="also run the property suite on each")
-    parser.set_defaults(run=_check_all)
+    parser.set_defaults(run=_check_all, parser=parser)
     parser = actions.add_parser(
         "diff",
         help="show what was changed since the release",
         description="Show what was changed since the release that the header names, or the "
-        "nearest. Exit code 1 if anything was.",
+        "nearest.",
+        epilog="Exit code 0: nothing was; 1: what is shown; 2: it cannot be read.",
     )
-    parser.add_argument("path", type=Path, metavar="PATH")
-    parser.set_defaults(run=lambda parsed: _guarded(parsed.path, _diff))
+    parser.add_argument("path", type=Path, metavar="PATH", help="a copy")
+    parser.set_defaults(run=lambda parsed: _guarded(parsed.path, _diff), parser=parser)
     parser = actions.add_parser(
         "update",
         help="bring an unmodified copy to the installed release",
         description="Replace an unmodified copy by the installed release. A modified one is left "
         "alone, and its changes are shown.",
+        epilog="Exit code 0: it is the installed release; 1: it was left alone; 2: it cannot be "
+        "read or written.",
     )
-    parser.add_argument("path", type=Path, metavar="PATH")
+    parser.add_argument("path", type=Path, metavar="PATH", help="a copy")
     parser.add_argument(
         "--force",
         action="store_true",
         help="replace a modified copy too; what it was stays beside it as PATH.orig",
     )
     parser.set_defaults(
-        run=lambda parsed: _guarded(parsed.path, lambda path: _update(path, parsed.force))
+        run=lambda parsed: _guarded(parsed.path, lambda path: _update(path, parsed.force)),
+        parser=parser,
     )
 
 
@@ -167,8 +174,7 @@ def _update(path: Path, force: bool) -> int:
             [f"to replace it, and keep this as .orig: {words.command('update --force', path)}"]
         )
         return 1
-    aside = None if found.unmodified else files.keep(path, text)
-    files.replace(path, wanted, judged=text)
+    aside = files.replace(path, wanted, judged=text, keep=not found.unmodified)
     _say(path, f"now the text of release {installed().version}; it was {words.sentence(found)}")
     _say_below([*words.changes(found), *([f"what it was: {aside}"] if aside else [])])
     return 0

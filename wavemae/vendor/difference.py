@@ -30,12 +30,13 @@ class Difference:
     missing: list[str] = field(default_factory=list)
     added: list[str] = field(default_factory=list)
     renamed: list[tuple[str, str]] = field(default_factory=list)
+    order: bool = False
     comments: bool = False
 
     @property
     def same_code(self) -> bool:
         """Whether only docstrings and comments differ, if anything does."""
-        return not (self.code or self.missing or self.added or self.renamed)
+        return not (self.code or self.missing or self.added or self.renamed or self.order)
 
     @property
     def same_words(self) -> bool:
@@ -52,6 +53,7 @@ class Difference:
             ("renamed: ", [f"{old} to {new}" for old, new in self.renamed]),
         ]
         told = [title + ", ".join(names) for title, names in named if names]
+        told += ["code differs: the same parts stand in another order"] if self.order else []
         return told + (["comments differ"] if self.comments else [])
 
 
@@ -76,6 +78,8 @@ def difference(release: str, text: str) -> Difference:
             found.code.append(name)
         elif name in code and words[name] != other_words[name]:
             found.docstrings.append(name)
+    # Only where nothing else was moved, added or taken out can an order be compared.
+    found.order = found.same_code and _order(release, pairs) != _order(text)
     return found
 
 
@@ -87,6 +91,21 @@ def shares_code(release: str, text: str) -> bool:
     """
     bodies = _bodies(text, _functions(text))
     return any(body in bodies for body in _bodies(release, _functions(release)))
+
+
+def taken(release: str, text: str) -> dict[str, list[str]]:
+    """Which functions of the release the text imports under their names, by the module named.
+
+    Raises:
+        NotPython: the text does not parse.
+    """
+    found: dict[str, list[str]] = {}
+    for node in ast.walk(_tree(text)):
+        if isinstance(node, ast.ImportFrom):
+            module = "." * node.level + (node.module or "")
+            for name in [alias.name for alias in node.names if alias.name in _functions(release)]:
+                found.setdefault(module, []).append(name)
+    return found
 
 
 def _tree(text: str) -> ast.Module:
@@ -120,18 +139,30 @@ def _parts(
     if words and ast.get_docstring(tree) is not None:
         parts[_DOCSTRING].append(_dump(tree.body.pop(0)))
     for node in tree.body:
-        if isinstance(node, _Named):
-            name = node.name
-        elif isinstance(node, (ast.Import, ast.ImportFrom)):
-            name = "the imports"
-        elif isinstance(node, ast.Assign):
-            name = ", ".join(ast.unparse(target) for target in node.targets)
-        elif isinstance(node, ast.AnnAssign):
-            name = ast.unparse(node.target)
-        else:
-            name = "other statements"
-        parts.setdefault(name, []).append(_dump(node))
+        parts.setdefault(_part(node), []).append(_dump(node))
     return parts
+
+
+@functools.lru_cache(maxsize=64)
+def _order(text: str, renames: tuple[tuple[str, str], ...] = ()) -> list[str]:
+    """The part of each statement in turn."""
+    return [_part(node) for node in _without_positions(text, False, dict(renames)).body]
+
+
+def _part(node: ast.stmt) -> str:
+    """The name of the part to which a top-level statement belongs."""
+    if isinstance(node, _Named):
+        return node.name
+    if isinstance(node, (ast.Import, ast.ImportFrom)):
+        return "the imports"
+    try:
+        if isinstance(node, ast.Assign):
+            return ", ".join(ast.unparse(target) for target in node.targets)
+        if isinstance(node, ast.AnnAssign):
+            return ast.unparse(node.target)
+    except RecursionError:
+        raise NotPython("nested too deeply") from None
+    return "other statements"
 
 
 def _without_positions(text: str, words: bool, renames: dict[str, str]) -> ast.Module:

@@ -1,4 +1,8 @@
-"""Reading and writing copies: whole or not at all, and never over what somebody wrote."""
+"""Reading and writing copies: whole or not at all, and never over what somebody wrote.
+
+A process that is killed in between leaves the file as it was or as it was to be; beside it may lie
+a `.NAME.XXXXXXXX.tmp`, which nothing reads, or an `.orig` with what the file holds.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import contextlib
 import os
 import secrets
 import stat
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,18 +70,22 @@ def create(path: Path, text: str) -> None:
         except FileExistsError:
             raise Changed("has appeared meanwhile") from None
         except OSError:  # a file system without hard links
-            if os.path.lexists(path):
+            if os.path.lexists(path):  # the best that is left: a file may still appear after this
                 raise Changed("has appeared meanwhile") from None
             os.replace(temporary, path)
 
 
-def replace(path: Path, text: str, *, judged: str) -> None:
-    """Put the text in place of the file in one step, its mode kept.
+def replace(path: Path, text: str, *, judged: str, keep: bool = False) -> Path | None:
+    """Put the text in place of the file in one step; it keeps its mode and, if allowed, its owner.
 
     Args:
         path: what is replaced.
         text: what it will hold.
         judged: what it held when it was judged.
+        keep: whether to keep the old file beside it.
+
+    Returns:
+        What the old file is called now: `path.orig`, or `.orig.1` and so on where that is taken.
 
     Raises:
         Unusable: it is a symbolic link, or cannot be replaced.
@@ -85,22 +94,58 @@ def replace(path: Path, text: str, *, judged: str) -> None:
     if path.is_symlink():
         raise Unusable(f"is a symbolic link; name the file itself, {path.resolve()}")
     with _beside(path, text) as temporary:
-        mode = stat.S_IMODE(path.stat().st_mode)
-        os.chmod(temporary, mode)
-        if read(path) != judged:
-            raise Changed("was changed meanwhile; nothing was replaced")
-        os.replace(temporary, path)
+        _liken(temporary, path)
+        aside = _kept(path, judged) if keep else None
+        try:
+            if read(path) != judged:
+                raise Changed("was changed meanwhile; nothing was replaced")
+            os.replace(temporary, path)
+        except (OSError, Unusable, Changed):  # raised before it was replaced: it needs no .orig
+            if aside:
+                aside.unlink()
+            raise
+    return aside
 
 
-def keep(path: Path, text: str) -> Path:
-    """Write the text to `path.orig`, or `.orig.1` and so on where that is taken; return which."""
+def _kept(path: Path, text: str) -> Path:
+    """Give the file, which holds that text, a second name that is free."""
     number = 0
     while True:
         aside = path.with_name(f"{path.name}.orig" + (f".{number}" if number else ""))
-        with contextlib.suppress(Changed):  # the name is taken
-            create(aside, text)
-            return aside
-        number += 1
+        try:
+            os.link(path, aside)  # so that what is still written to it is not lost either
+        except FileExistsError:
+            number += 1
+            continue
+        except OSError:  # a file system without hard links
+            try:
+                create(aside, text)
+            except Changed:  # the name is taken
+                number += 1
+                continue
+            _liken(aside, path)
+        _settle(path.parent)
+        return aside
+
+
+def _liken(new: Path, old: Path) -> None:
+    """Give a file the mode of another, and its group and owner where the system allows it."""
+    state = old.stat()
+    if sys.platform != "win32":
+        for user, group in ((-1, state.st_gid), (state.st_uid, -1)):
+            with contextlib.suppress(OSError):
+                os.chown(new, user, group)
+    os.chmod(new, stat.S_IMODE(state.st_mode))
+
+
+def _settle(folder: Path) -> None:
+    """See that the names in a folder outlast a loss of power, where the system can."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 @contextlib.contextmanager

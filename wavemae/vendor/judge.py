@@ -7,12 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 
-from .difference import Difference, NotPython, difference, shares_code
-from .releases import MARKER, Release, releases
+from .difference import Difference, NotPython, difference, shares_code, taken
+from .releases import LICENCE, MARKER, Release, releases
 
-_CLAIM = re.compile(r"^#.*\bvendored from wavemae (\d[\w.+!-]*\w)", re.MULTILINE)
+_CLAIM = re.compile(r"^[ \t]*#.*?\bvendored from wavemae (\d[\w.+!-]*\w)", re.MULTILINE)
 _CODING = re.compile(r"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")  # as PEP 263 has it
-_COMMENTS = re.compile(r"(?:[ \t]*(?:#[^\n]*)?\n)*")
+_LICENCE = re.compile(r"^[ \t]*#.*SPDX-License-Identifier:[ \t]*(.*?)[ \t]*$", re.MULTILINE)
+# Python ends a line at a CR too: code can stand behind one that looks like a part of a comment.
+_COMMENTS = re.compile(r"(?:[ \t]*(?:#[^\r\n]*)?\n)*")
 _OURS = 0.5  # of a release's lines, for a text without a header and without a function of ours
 
 
@@ -82,7 +84,7 @@ def judge(text: str) -> Finding:
     comments, body = _split(plain)
     claimed = _CLAIM.search(comments)
     claim = claimed.group(1) if claimed else None
-    found = _whole(plain, claim) or _nearest(plain, body, claim)
+    found = _whole(plain) or _nearest(plain, body, claim)
     found.claim, found.bare = claim, not claim and MARKER not in comments
     if claim and claim not in {release.version for release in releases()}:
         found.kind = Kind.UNKNOWN
@@ -94,8 +96,8 @@ def exact(text: str) -> Finding | None:
     for release in reversed(releases()):
         for whole in dict.fromkeys((release.vendored, release.text)):
             above = text.removesuffix(whole)
-            if text.endswith(whole) and _only_comments(above):
-                versions = _versions(release)
+            versions = _versions(release)
+            if text.endswith(whole) and _only_comments(above) and not _untrue(above, versions):
                 bare = whole == release.text
                 return Finding(Kind.RELEASE, release, versions, above, bare)
     return None
@@ -106,6 +108,7 @@ def _only_comments(above: str) -> bool:
     if not above:
         return True
     ours = {line for release in releases() for line in release.header.splitlines()}
+    ours = {line for line in ours if not _LICENCE.match(line)}  # anyone may say that
     lines = above.split("\n")
     coding = [found for line in lines[:2] if (found := _CODING.match(line))]
     return (
@@ -113,6 +116,24 @@ def _only_comments(above: str) -> bool:
         and not any(line in ours or line.startswith(MARKER) for line in lines)
         and all(found.group(1).lower() in ("utf-8", "utf8") for found in coding)
     )
+
+
+def _untrue(comments: str, versions: tuple[str, ...]) -> list[str]:
+    """What comments above a release's text say of it that is not so, a line each."""
+    claims = dict.fromkeys(_CLAIM.findall(comments))
+    licences = dict.fromkeys(_LICENCE.findall(comments))
+    return [
+        *(
+            f"the header says {claim}; the text is that of {' and '.join(versions)}"
+            for claim in claims
+            if claim not in versions
+        ),
+        *(
+            f"the header says that the licence is {licence}; it is {LICENCE}"
+            for licence in licences
+            if licence != LICENCE
+        ),
+    ]
 
 
 def _versions(release: Release) -> tuple[str, ...]:
@@ -129,7 +150,7 @@ def _split(text: str) -> tuple[str, str]:
     return text[:end], text[end:]
 
 
-def _whole(text: str, claim: str | None) -> Finding | None:
+def _whole(text: str) -> Finding | None:
     """A release that stands unchanged in the text, with more around it than its header."""
     for release in reversed(releases()):
         above, unchanged, below = text.partition(release.text)
@@ -144,10 +165,7 @@ def _whole(text: str, claim: str | None) -> Finding | None:
                 f"{first} to {first + count - 1}, with other code around it"
             ]
             return found
-        found = Finding(Kind.HEADER, release, versions)
-        if claim and claim not in versions:
-            found.notes = [f"the header says {claim}; the text is that of {' and '.join(versions)}"]
-        return found
+        return Finding(Kind.HEADER, release, versions, notes=_untrue(above, versions))
     return None
 
 
@@ -170,7 +188,15 @@ def _nearest(text: str, body: str, claim: str | None) -> Finding:
                 return Finding(kind, release, notes=found.lines())
     if ours:
         return Finding(Kind.MODIFIED, nearest, notes=notes)
-    return Finding(Kind.FOREIGN, None)
+    modules = taken(nearest.text, body) if differences else {}
+    return Finding(
+        Kind.FOREIGN,
+        None,
+        notes=[
+            f"it imports {' and '.join(names)} from {module}: the file of that is to be checked"
+            for module, names in modules.items()
+        ],
+    )
 
 
 _SAME: dict[Kind, Callable[[Difference], bool]] = {

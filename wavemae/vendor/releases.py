@@ -12,9 +12,8 @@ from wavemae import __version__
 
 FOLDER = "texts"
 INDEX = "index.json"
-MARKER = (
-    "# ---- wavemae"  # begins the last line of a header; the shell lines of docs/ci.md cut there
-)
+MARKER = "# ---- wavemae"  # begins the last line of a header
+LICENCE = "MIT"  # of every release, as SPDX has it
 
 
 class Damaged(Exception):
