@@ -20,6 +20,7 @@ import pytest
 
 from . import ledger, stopping
 from .report import BAD_STATES, Cell
+from .targets import spelled
 
 if TYPE_CHECKING:
     from .subject import Subject
@@ -129,9 +130,10 @@ class PropertyItem(pytest.Item):
     def _judge(self, request: Request, target: str) -> None:
         from .engine import SuiteError, conduct, explain
         from .subject import load_subject
+        from .violation import Ended
 
         profile, seed, device = request.profile, request.seed, request.device
-        again = f"python -m wavemae.properties {target} -k {self.name} --profile {profile}"
+        again = f"python -m wavemae.properties {spelled(target)} -k {self.name} --profile {profile}"
         again += f" --seed {seed}" + ("" if device == "cpu" else f" --device {device}")
         try:
             if target not in _loaded:
@@ -159,6 +161,9 @@ class PropertyItem(pytest.Item):
             raise PropertyFailure(shown) from None
         text = explain(subject, outcome, self.name, again)
         found = outcome.violation
+        if isinstance(found, Ended):
+            with request.deaths(target).open("a") as stream:
+                stream.write(".")
         counterexample = found and {
             "what": found.what,
             "got": found.got,

@@ -14,6 +14,7 @@ import torch
 
 from . import blame, oracle, targets
 from .cases import DEFAULT_REDUCTION, DTYPES, FUNCTIONS, REDUCTIONS
+from .violation import Violation
 
 
 class TargetError(Exception):
@@ -131,6 +132,17 @@ class Subject:
         files = [self.file, *(code and code.co_filename for code in codes)]
         return list(dict.fromkeys(file for file in files if file and Path(file).is_file()))
 
+    def unasked(self, identifier: str) -> str | None:
+        """Why the property cannot be asked of such a subject at all, or None."""
+        return None
+
+    def restart(self) -> None:
+        """Begin a property: where a process answers for the subject and has ended, anew."""
+
+    def ended(self) -> Violation | None:
+        """How what answers for the subject ended since `restart`, if it did."""
+        return None
+
     def missing(self, needs: tuple[str, ...]) -> str | None:
         """What of `needs` it does not claim, in words, or None.
 
@@ -156,13 +168,17 @@ class Subject:
 def load_subject(target: str) -> Subject:
     """The subject that a TARGET names: `pkg.losses`, `path/losses.py`, either with `:ATTR`.
 
-    A module needs `masked_sse` or `masked_mse`; ATTR may be a `Subject` or anything with those
+    `command:./port` names a program that answers over pipes (docs/ports.md). A module needs `masked_sse` or `masked_mse`; ATTR may be a `Subject` or anything with those
     attributes, and may claim less, or more, than the contract in a mapping `WAVEMAE_CLAIMS`.
     Whatever the import raises comes out as it is.
 
     Raises:
         TargetError: there is no such module, file or attribute, or it holds no loss.
     """
+    if target.startswith(targets.COMMAND):
+        from . import ports  # which makes subjects of its own
+
+        return ports.subject_of(target.removeprefix(targets.COMMAND))
     place, _, attribute = targets.split(target)
     module = _import(place)
     found: Any = module

@@ -44,6 +44,10 @@ class Violation(AssertionError):
         return str(self.case.script(imports))
 
 
+class Ended(Violation):
+    """What answers for a subject has ended, hung, or answered nonsense; the rest cannot be asked."""
+
+
 def describe(value: Any) -> str:
     """A value in one line: a number to full precision with its dtype, a tensor with its shape."""
     if not isinstance(value, torch.Tensor):
