@@ -120,6 +120,8 @@ static const char *field(const char *line, const char *key, char *out, size_t ro
     from += *from == '"' || *from == '[';
     size_t length = strcspn(from, ends);
     snprintf(out, room, "%.*s", (int)length, from);
+    for (char *c = out; *c; c++)
+        if (*c == '\\') *c = '?'; /* what is escaped is not right, and is not to be said again */
     return from + length;
 }
 
@@ -147,7 +149,7 @@ static int refused(const char *id, const Tensor *t, const char *reduction) {
             return fault(id, "shape", what, got, "nothing is broadcast"), 1;
     }
     if (strcmp(reduction, "sum") && strcmp(reduction, "mean") && strcmp(reduction, "batch_mean")) {
-        snprintf(got, sizeof got, "'%.80s'", reduction); /* still escaped, as it came */
+        snprintf(got, sizeof got, "'%.80s'", reduction);
         return fault(id, "reduction", "reduction must be sum, mean or batch_mean", got, "choose one"), 1;
     }
     return 0;

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import tempfile
 import threading
+import time
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -21,6 +22,7 @@ from typing import IO, Any, NamedTuple, NoReturn
 
 PROTOCOL = 1
 SECONDS = 10.0  # for the first line, and for an answer unless the program asks for more
+BYTES_PER_SECOND = 2**24  # of a question, for which an answer may take longer
 FAULTS = ("dtype", "shape", "reduction")
 _WIDTHS = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}  # bytes, of what may come back
 _LONGEST_LINE = 2**16
@@ -99,7 +101,8 @@ class Program:
         except OSError as error:
             self._said.close()
             raise NoAnswer("the program does not start", str(error)) from None
-        self._ending = weakref.finalize(self, _end, self._process, self._said)
+        self._watch = _Watch(self._process)
+        self._ending = weakref.finalize(self, _end, self._process, self._watch, self._said)
         with self._limited(SECONDS):
             greeting = self._line("first line")
         if greeting.get("protocol") != PROTOCOL:
@@ -119,7 +122,8 @@ class Program:
         assert self._process.stdin is not None
         self._number += 1
         line = question(self._number, function, reduction, want, tensors)
-        with self._limited(self.seconds):
+        size = sum(len(tensor.data) for tensor in tensors)
+        with self._limited(self.seconds + size / BYTES_PER_SECOND):
             try:
                 # Past Python's buffer, which would want to be emptied into a program that hangs.
                 rest = memoryview(b"".join([line, *(tensor.data for tensor in tensors)]))
@@ -128,7 +132,7 @@ class Program:
             except OSError:
                 self._gone("answer")
             answer = self._line("answer")
-            found = self._checked(answer, want, sum(len(t.data) for t in tensors))
+            found = self._checked(answer, want, size)
             return found if isinstance(found, Fault) else [self._read(*each) for each in found]
 
     def end(self) -> None:
@@ -145,10 +149,10 @@ class Program:
         if not line.endswith(b"\n"):
             if len(line) == _LONGEST_LINE:
                 self._nonsense(f"its {what} is longer than {_LONGEST_LINE} bytes", line[:80])
-            self._gone(what, line)
+            self._gone(what, f"{len(line)} bytes of a line" if line else "nothing")
         try:
             found = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             found = None
         if not isinstance(found, dict):
             self._nonsense(f"its {what} is no JSON object", line)
@@ -173,7 +177,7 @@ class Program:
         found = []
         for tensor in tensors:
             dtype, shape, count = tensor.get("dtype"), tensor.get("shape"), tensor.get("bytes")
-            if dtype not in _WIDTHS:
+            if not isinstance(dtype, str) or dtype not in _WIDTHS:
                 self._nonsense(f"the dtype of {tensor['name']} is none of {list(_WIDTHS)}", answer)
             if not isinstance(shape, list) or not all(type(s) is int and s >= 0 for s in shape):
                 self._nonsense(f"the shape of {tensor['name']} is no list of sizes", answer)
@@ -187,7 +191,7 @@ class Program:
     def _read(self, name: str, dtype: str, shape: tuple[int, ...], count: int) -> Wired:
         data = self._bytes().read(count)
         if len(data) < count:
-            self._gone(f"{count} bytes of {name}", data)
+            self._gone(name, f"{len(data)} of {count} bytes of {name}")
         return Wired(name, dtype, shape, data)
 
     def _bytes(self) -> IO[bytes]:
@@ -200,27 +204,19 @@ class Program:
     @contextmanager
     def _limited(self, seconds: float) -> Iterator[None]:
         """Within, the process is killed after so many seconds, which shows as its end."""
-        assert self._process is not None
-        process, late = self._process, threading.Event()
-
-        def kill() -> None:
-            late.set()
-            process.kill()
-
-        timer = threading.Timer(seconds, kill)
-        timer.daemon = True
-        timer.start()
+        self._watch.deadline = time.monotonic() + seconds
         try:
             yield
-        except NoAnswer as error:
-            if late.is_set():
-                what = f"the program gave no answer within {seconds:g} s and was ended"
+        except BaseException as error:  # an interrupt too leaves half of an answer behind
+            self.end()
+            if self._watch.late and isinstance(error, NoAnswer):
+                what = f"the program gave no answer within {seconds:.3g} s and was ended"
                 raise NoAnswer(what, error.got) from None
             raise
         finally:
-            timer.cancel()
+            self._watch.deadline = math.inf
 
-    def _gone(self, what: str, part: bytes = b"") -> NoReturn:
+    def _gone(self, what: str, got: str = "nothing") -> NoReturn:
         """Its end, or its end of the pipe, came before the whole of something did."""
         assert self._process is not None
         with suppress(subprocess.TimeoutExpired):
@@ -228,18 +224,15 @@ class Program:
         code = self._process.poll()
         self._said.seek(0)
         lines = self._said.read().decode(errors="replace").strip().splitlines()
-        self.end()
         how = "closed its output" if code is None else f"ended with exit code {code}"
         if code is not None and code < 0:
             how = f"was killed by {signal.Signals(-code).name}"
-        got = f"{len(part)} bytes of its {what}" if part else "nothing"
         raise NoAnswer(
             f"the program {how} before its {what} was complete",
             f"{got}; the last line on stderr: {lines[-1][:200]}" if lines else got,
         )
 
     def _nonsense(self, why: str, line: Any) -> NoReturn:
-        self.end()
         shown = line.decode(errors="replace") if isinstance(line, bytes) else json.dumps(line)
         shown = shown if len(shown) <= 200 else shown[:197] + "..."
         raise NoAnswer(f"the program's answer is not understood: {why}", shown.strip())
@@ -263,8 +256,31 @@ def question(
     return json.dumps(said, separators=(",", ":")).encode("ascii") + b"\n"
 
 
-def _end(process: subprocess.Popen[bytes], said: IO[bytes]) -> None:
+class _Watch(threading.Thread):
+    """Kills a process that is late.
+
+    It looks ten times a second, since a timer for every question would cost more than the question.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        super().__init__(daemon=True)
+        self.process = process
+        self.deadline = math.inf
+        self.late = False
+        self.over = threading.Event()
+        self.start()
+
+    def run(self) -> None:
+        while not self.over.wait(0.1):
+            if time.monotonic() > self.deadline:
+                self.late = True
+                self.process.kill()
+                return
+
+
+def _end(process: subprocess.Popen[bytes], watch: _Watch, said: IO[bytes]) -> None:
     """End of input is the sign to leave; one that does not heed it at once is killed."""
+    watch.over.set()
     with suppress(OSError, ValueError):
         assert process.stdin is not None
         process.stdin.close()

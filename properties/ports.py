@@ -108,14 +108,16 @@ def subject_of(command: str) -> PortSubject:
     """
     if sys.byteorder != "little":
         raise TargetError("ports are little-endian, and this machine is not")
-    target = targets.COMMAND + command
+    fault = targets.fault(targets.COMMAND + command)
+    if fault is not None:
+        raise TargetError(fault)
     port = Port(command)
     try:
         said = port.program.start()
     except NoAnswer as error:
         raise TargetError(f"{command!r} is no port (docs/ports.md): {error}") from None
     try:
-        return _subject(port, said, target)
+        return _subject(port, said, targets.COMMAND + command)
     except (TypeError, ValueError) as error:
         port.program.end()
         raise TargetError(f"the first line of {command!r} is not understood: {error}") from None
@@ -126,13 +128,16 @@ def _subject(port: Port, said: dict[str, Any], target: str) -> PortSubject:
     if unknown:
         raise ValueError(f"it says {', '.join(unknown)}; known are {', '.join(_SAYS)}")
     functions = _words(said, "functions", FUNCTIONS)
-    seconds = said.get("seconds", port.program.seconds)
-    if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not seconds > 0:
-        raise ValueError(f"seconds must be a number above 0, got {seconds!r}")
-    port.program.seconds = seconds
+    for name in ("seconds", "roundoffs"):
+        number = said.get(name, 1)
+        if type(number) not in (int, float) or not number > 0:
+            raise ValueError(f"{name} must be a number above 0, got {number!r}")
     for name in ("gradients", "strict_inputs"):
         if not isinstance(said.get(name, True), bool):
             raise ValueError(f"{name} must be true or false, got {said[name]!r}")
+    if said.get("half_result", "float32") not in ("float32", "half"):
+        raise ValueError(f'half_result must be "float32" or "half", got {said["half_result"]!r}')
+    port.program.seconds = said.get("seconds", port.program.seconds)
     claimed = {name: said[name] for name in _CLAIMS if name in said}
     claimed["dtypes"] = _words(said, "dtypes", DTYPES)
     claimed["reductions"] = _words(said, "reductions", REDUCTIONS)
@@ -188,12 +193,18 @@ class Port:
         self.command = command
         self.program = Program(command)
         self.ended: Ended | None = None
-        self._ends = 0
+        self._what: list[str] = []
         self._lock = threading.Lock()
 
     def restart(self) -> None:
         """Ask a new process from now on, unless too many have ended."""
-        if self._ends < MOST_ENDS:
+        if self.ended is not None and len(self._what) >= MOST_ENDS:
+            self.ended = Ended(
+                f"the program has ended {len(self._what)} times, and is not started again",
+                got="; ".join(self._what),
+                wanted="a program that answers",
+            )
+        else:
             self.ended = None
 
     def ask(
@@ -214,7 +225,7 @@ class Port:
                     self.program.start()
                 answer = self.program.ask(function, reduction, want, tensors)
             except NoAnswer as error:
-                self._ends += 1
+                self._what.append(error.what)
                 self.ended = self._end(error, function, reduction, want, tensors)
                 raise self.ended from None
         if isinstance(answer, Fault):
