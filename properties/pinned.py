@@ -24,7 +24,7 @@ from torch import Tensor
 from . import oracle
 from .cases import FUNCTIONS, Case, Constant, Inputs, Mask, Operand, Spike, Values
 
-GENERATOR_VERSION = "1"
+GENERATOR_VERSION = "2"
 FOLDER = Path(__file__).parent / "vectors"
 SCHEMA = "vectors.schema.json"
 
@@ -897,9 +897,10 @@ def documents() -> dict[str, dict[str, Any]]:
             [
                 {
                     "type": "Refusal",
-                    "functions": [*FUNCTIONS],
+                    "function": function,
                     "tests": [*map(refused_test, refusals())],
                 }
+                for function in FUNCTIONS
             ],
         ),
     }

@@ -93,7 +93,7 @@ class Program:
         Raises:
             NoAnswer: it does not start, or its first line is not that of a port.
         """
-        self._said = tempfile.TemporaryFile()
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115  # closed where the process is ended
         try:
             self._process = subprocess.Popen(
                 self.words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said

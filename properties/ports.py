@@ -25,8 +25,8 @@ from .violation import Ended, Violation
 
 MOST_ENDS = 3
 _DEFAULT: Any = object()
-_SAYS = ("protocol", "name", "functions", "dtypes", "reductions", "gradients", "strict_inputs")
-_SAYS += ("half_result", "roundoffs", "seconds", "expected_failures")
+SAYS = ("protocol", "name", "functions", "dtypes", "reductions", "gradients", "strict_inputs")
+SAYS += ("half_result", "roundoffs", "seconds", "expected_failures")
 _CLAIMS = ("dtypes", "reductions", "gradients", "strict_inputs", "half_result", "roundoffs")
 
 _SIGNATURE = "how a call is spelt is Python's business, and the program does not see it"
@@ -124,9 +124,9 @@ def subject_of(command: str) -> PortSubject:
 
 
 def _subject(port: Port, said: dict[str, Any], target: str) -> PortSubject:
-    unknown = sorted({*said} - {*_SAYS})
+    unknown = sorted({*said} - {*SAYS})
     if unknown:
-        raise ValueError(f"it says {', '.join(unknown)}; known are {', '.join(_SAYS)}")
+        raise ValueError(f"it says {', '.join(unknown)}; known are {', '.join(SAYS)}")
     functions = _words(said, "functions", FUNCTIONS)
     for name in ("seconds", "roundoffs"):
         number = said.get(name, 1)
@@ -351,7 +351,9 @@ def _good(given: dict[str, Tensor], reduction: Any, claims: Claims) -> None:
         if dtype not in (("bool",) if name == "mask" else claims.dtypes):
             raise TypeError(f"{name} has dtype {dtype}, which this port does not take")
         if tensor.shape != shape or tensor.ndim != 2:
-            raise ValueError(f"{name} has shape {tuple(tensor.shape)}, which this port is not given")
+            raise ValueError(
+                f"{name} has shape {tuple(tensor.shape)}, which this port is not given"
+            )
     if reduction is not _DEFAULT and reduction not in claims.reductions:
         raise ValueError(f"reduction {reduction!r} is none of {claims.reductions}")
 

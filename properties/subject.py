@@ -168,9 +168,10 @@ class Subject:
 def load_subject(target: str) -> Subject:
     """The subject that a TARGET names: `pkg.losses`, `path/losses.py`, either with `:ATTR`.
 
-    `command:./port` names a program that answers over pipes (docs/ports.md). A module needs `masked_sse` or `masked_mse`; ATTR may be a `Subject` or anything with those
+    A module needs `masked_sse` or `masked_mse`; ATTR may be a `Subject` or anything with those
     attributes, and may claim less, or more, than the contract in a mapping `WAVEMAE_CLAIMS`.
-    Whatever the import raises comes out as it is.
+    Whatever the import raises comes out as it is. `command:./port` names a program that answers
+    over pipes (docs/ports.md).
 
     Raises:
         TargetError: there is no such module, file or attribute, or it holds no loss.

@@ -13,7 +13,6 @@ from collections.abc import Iterable, Sequence
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
 
-
 COMMAND = "command:"  # what a target begins with that is a program, and not Python
 
 

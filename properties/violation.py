@@ -45,7 +45,7 @@ class Violation(AssertionError):
 
 
 class Ended(Violation):
-    """What answers for a subject has ended, hung, or answered nonsense; the rest cannot be asked."""
+    """What answers for a subject has ended, hung, or answered nonsense: nothing more can be asked."""
 
 
 def describe(value: Any) -> str:

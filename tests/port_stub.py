@@ -40,7 +40,11 @@ def told(question: dict, data: dict[str, bytes]) -> tuple[dict, bytes]:
         like = of.get(name.removeprefix("grad_"), {"dtype": "float64", "shape": []})
         dtype, shape = like["dtype"], like["shape"]
         if BEHAVIOUR != "lies":
-            part = struct.pack(f"<{len(found)}d", *found) if (found := numbers(question, data, name)) else b""
+            part = (
+                struct.pack(f"<{len(found)}d", *found)
+                if (found := numbers(question, data, name))
+                else b""
+            )
         else:
             dtype = dtype if dtype in SIZES else "float32"
             count = SIZES[dtype]

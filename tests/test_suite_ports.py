@@ -1,8 +1,9 @@
-"""Programs in other languages as subjects: both examples, a planted mistake in each, and misfits."""
+"""Programs in other languages as subjects: both examples, a mistake in each, and misfits."""
 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -12,8 +13,9 @@ from typing import Any
 import jsonschema
 import pytest
 import torch
-from wavemae import properties
 from wavemae.properties import PROPERTIES, TargetError, conduct, load_subject, pipes, ports
+
+from wavemae import properties
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
@@ -97,6 +99,26 @@ def test_every_property_that_is_asked_can_fail() -> None:
         outcomes = [conduct(subject, identifier, "quick").state for subject in subjects]
         if outcomes[0] != "not claimed":
             assert "FAIL" in outcomes, identifier
+
+
+def test_the_loop_of_the_docs_is_that_of_the_example() -> None:
+    """Every function that docs/ports.md shows stands in examples/port.c, line for line."""
+    page, example = ROOT / "docs" / "ports.md", EXAMPLES / "port.c"
+    (shown,) = re.findall(r"```c\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    functions = shown.strip().split("\n\n")
+    assert len(functions) == 2
+    assert all(function in example.read_text(encoding="utf-8") for function in functions)
+
+
+def test_the_examples_of_the_docs_are_lines_of_the_protocol() -> None:
+    """Question, answer and refusal in docs/ports.md are valid by the schema."""
+    page = (ROOT / "docs" / "ports.md").read_text(encoding="utf-8")
+    lines = re.findall(r'^ *({"id".*})$', page, re.MULTILINE)
+    assert len(lines) == 3
+    for line in lines:
+        jsonschema.validate(json.loads(line), SCHEMA)
+    names = set(SCHEMA["$defs"]["greeting"]["properties"])
+    assert names == set(re.findall(r"^   \| `(\w+)` \|", page, re.MULTILINE)) == set(ports.SAYS)
 
 
 def test_what_is_not_asked_is_named() -> None:
@@ -254,13 +276,9 @@ def test_the_lines_are_those_of_the_schema(tmp_path: Path) -> None:
 def test_the_command_counts_ends_and_goes_on(tmp_path: Path) -> None:
     """`--command` is a target like others; three properties end the stub, the rest is not run."""
     report = tmp_path / "report.json"
-    done = subprocess.run(
-        [sys.executable, "-m", "wavemae.properties", "--command", f"{STUB} exits", "-n", "0"]
-        + ["--profile", "quick", "--clause", "C4,C14", "--report-json", str(report)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    command = [sys.executable, "-m", "wavemae.properties", "--command", f"{STUB} exits"]
+    command += ["--profile", "quick", "--clause", "C4,C14", "-n", "0", "--report-json", str(report)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 1, done.stdout + done.stderr
     (subject,) = json.loads(report.read_text())["subjects"]
     assert subject["totals"]["FAIL"] == 3

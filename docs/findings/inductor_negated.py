@@ -7,4 +7,4 @@ import torch
 negated = torch.complex(torch.zeros(3), -torch.ones(3)).conj().imag  # ones, negated lazily
 compiled = torch.compile(lambda t: t + 1)(negated)
 print(f"t + 1 is {(negated + 1).tolist()}, compiled {compiled.tolist()}")
-sys.exit(not compiled.tolist() == [0.0, 0.0, 0.0])
+sys.exit(compiled.tolist() != [0.0, 0.0, 0.0])
