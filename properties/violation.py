@@ -45,7 +45,7 @@ class Violation(AssertionError):
 
 
 class Ended(Violation):
-    """What answers for a subject has ended, hung, or answered nonsense: nothing more can be asked."""
+    """What answers for a subject has ended, or hangs, or answers nonsense."""
 
 
 def describe(value: Any) -> str:

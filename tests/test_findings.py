@@ -10,7 +10,6 @@ import re
 import runpy
 import subprocess
 import sys
-import warnings
 from importlib import metadata
 from pathlib import Path
 
@@ -83,12 +82,12 @@ def test_every_patch_stands_on_the_page() -> None:
 
 
 @pinned
+@pytest.mark.filterwarnings("ignore")  # torch deprecates parts of itself when they are used
 @pytest.mark.parametrize("name", [name for name in CODE if light(name)])
 def test_the_finding_stands(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The program exits with 0; with 1 torch has mended it, and the row moves down the page."""
     monkeypatch.setattr(sys, "argv", [name])
-    with warnings.catch_warnings(), pytest.raises(SystemExit) as ended:
-        warnings.simplefilter("ignore")  # torch deprecates parts of itself when they are used
+    with pytest.raises(SystemExit) as ended:
         runpy.run_path(str(FOLDER / f"{name}.py"), run_name="__main__")
     assert not ended.value.code
 
