@@ -25,8 +25,10 @@ from .violation import Ended, Violation
 
 MOST_ENDS = 3
 _DEFAULT: Any = object()
-SAYS = ("protocol", "name", "functions", "dtypes", "reductions", "gradients", "strict_inputs")
-SAYS += ("half_result", "roundoffs", "seconds", "expected_failures")
+SAYS = (
+    *("protocol", "name", "functions", "dtypes", "reductions", "gradients", "strict_inputs"),
+    *("half_result", "roundoffs", "seconds", "expected_failures"),
+)
 _CLAIMS = ("dtypes", "reductions", "gradients", "strict_inputs", "half_result", "roundoffs")
 
 _SIGNATURE = "how a call is spelt is Python's business, and the program does not see it"
@@ -154,7 +156,8 @@ def _subject(port: Port, said: dict[str, Any], target: str) -> PortSubject:
     losses = {name: PortLoss(port, name) for name in functions}
     return PortSubject(
         str(said.get("name", port.command)),
-        **losses,
+        losses.get("masked_sse"),
+        losses.get("masked_mse"),
         claims=port.claims,
         expected_failures=dict(said.get("expected_failures", {})),
         imports="\n".join(
@@ -300,7 +303,7 @@ class _Asked(torch.autograd.Function):
     """The value, and its gradients when the upstream gradient is known."""
 
     @staticmethod
-    def forward(  # type: ignore[override]  # torch leaves the arguments open
+    def forward(
         ctx: Any, port: Port, function: str, reduction: str | None, *given: Tensor
     ) -> Tensor:
         named = dict(zip(("x_recon", "x", "mask"), given, strict=True))
@@ -310,7 +313,7 @@ class _Asked(torch.autograd.Function):
         return value
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         port, function, reduction = ctx.call
         given = dict(zip(("x_recon", "x", "mask"), ctx.saved_tensors, strict=True))

@@ -12,12 +12,13 @@ import random
 import struct
 import sys
 import time
+from typing import Any
 
 BEHAVIOUR = sys.argv[1]
 SIZES = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
 
 
-def numbers(question: dict, data: dict[str, bytes], name: str) -> list[float]:
+def numbers(question: dict[str, Any], data: dict[str, bytes], name: str) -> list[float]:
     """The numbers that are wanted under a name."""
     a, b = (array.array("d", data[n]) for n in ("x_recon", "x"))
     mask, rows = data["mask"], question["tensors"][0]["shape"][0]
@@ -32,7 +33,7 @@ def numbers(question: dict, data: dict[str, bytes], name: str) -> list[float]:
     return [sign * d * upstream / divisor if d else 0.0 for d in differences]
 
 
-def told(question: dict, data: dict[str, bytes]) -> tuple[dict, bytes]:
+def told(question: dict[str, Any], data: dict[str, bytes]) -> tuple[dict[str, Any], bytes]:
     """Line and bytes of the right answer, or of a lie."""
     of = {tensor["name"]: tensor for tensor in question["tensors"]}
     tensors, raw = [], b""
@@ -56,7 +57,7 @@ def told(question: dict, data: dict[str, bytes]) -> tuple[dict, bytes]:
     return {"id": question["id"], "tensors": tensors}, raw
 
 
-def misbehave(line: dict, raw: bytes) -> tuple[dict, bytes]:
+def misbehave(line: dict[str, Any], raw: bytes) -> tuple[dict[str, Any], bytes]:
     """Line and bytes of an answer that is none, where there is an answer at all."""
     match BEHAVIOUR:
         case "hangs":
@@ -87,7 +88,12 @@ def misbehave(line: dict, raw: bytes) -> tuple[dict, bytes]:
 
 def main() -> None:
     """Greet, then answer until the input ends."""
-    said: dict = {"protocol": 1, "seconds": 30, "strict_inputs": False, "dtypes": ["float64"]}
+    said: dict[str, Any] = {
+        "protocol": 1,
+        "seconds": 30,
+        "strict_inputs": False,
+        "dtypes": ["float64"],
+    }
     if BEHAVIOUR in ("hangs", "stops short"):
         said["seconds"] = 1
     if BEHAVIOUR in ("lies", "mumbles"):
