@@ -17,6 +17,7 @@ import torch
 from . import targets
 from .inputs.cases import DEFAULT_REDUCTION, DTYPES, FUNCTIONS, REDUCTIONS
 from .judge import oracle
+from .judge.violation import Violation
 
 
 class TargetError(Exception):
@@ -134,6 +135,17 @@ class Subject:
         files = [self.file, *(found and found.co_filename for found in codes)]
         return list(dict.fromkeys(file for file in files if file and Path(file).is_file()))
 
+    def unasked(self, identifier: str) -> str | None:
+        """Why the property cannot be asked of such a subject at all, or None."""
+        return None
+
+    def restart(self) -> None:
+        """Begin a property: where a process answers for the subject and has ended, anew."""
+
+    def ended(self) -> Violation | None:
+        """How what answers for the subject ended since `restart`, if it did."""
+        return None
+
     def missing(self, needs: tuple[str, ...]) -> str | None:
         """What of `needs` it does not claim, in words, or None.
 
@@ -179,11 +191,16 @@ def load_subject(target: str) -> Subject:
 
     A module needs `masked_sse` or `masked_mse`; ATTR may be a `Subject` or anything with those
     attributes, and may claim less, or more, than the contract in a mapping `WAVEMAE_CLAIMS`.
-    Whatever the import raises comes out as it is.
+    Whatever the import raises comes out as it is. `command:./port` names a program that answers
+    over pipes (docs/ports.md).
 
     Raises:
         TargetError: there is no such module, file or attribute, or it holds no loss.
     """
+    if target.startswith(targets.COMMAND):
+        from .ports import port  # which makes subjects of its own
+
+        return port.subject_of(target.removeprefix(targets.COMMAND))
     place, _, attribute = targets.split(target)
     module = _import(place)
     found: Any = module

@@ -6,10 +6,14 @@ import difflib
 import hashlib
 import os
 import pkgutil
+import shlex
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
+
+COMMAND = "command:"  # what a target begins with that is a program, and not Python
 
 
 def split(target: str) -> tuple[str, str, str]:
@@ -22,6 +26,8 @@ def split(target: str) -> tuple[str, str, str]:
 
 def fault(target: str) -> str | None:
     """Why the target leads nowhere, in words, or None where only an import can tell."""
+    if target.startswith(COMMAND):
+        return _no_program(target.removeprefix(COMMAND))
     place, colon, attribute = split(target)
     if not target.strip():
         return "a target is empty; name a module or a file"
@@ -48,6 +54,31 @@ def fault(target: str) -> str | None:
         return f"there is no module and no file {place!r}; the path of a file ends in .py"
     reason = _no_module(place)
     return _other_file(place) if reason and path.is_file() else reason
+
+
+def _no_program(command: str) -> str | None:
+    """Why a command cannot be started, in words, or None."""
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        return f"the command {command!r} cannot be split into words: {error}"
+    if not words:
+        return "a command is empty; name a program"
+    if shutil.which(words[0]) is None:
+        return f"there is no program {words[0]!r} to start"
+    return None
+
+
+def files_of(command: str) -> list[str]:
+    """The files among the words of a command; what is found by PATH alone is none of them."""
+    return [word for word in shlex.split(command) if Path(word).is_file()]
+
+
+def spelled(target: str) -> str:
+    """The target as it is given on the command line."""
+    if target.startswith(COMMAND):
+        return f"--command {shlex.quote(target.removeprefix(COMMAND))}"
+    return target
 
 
 def _other_file(place: str) -> str:
@@ -106,6 +137,8 @@ def _meant(name: str, others: Iterable[str]) -> str:
 
 def place_of(target: str) -> tuple[str, str]:
     """What two names of one target have in common: its file, where known, and its attribute."""
+    if target.startswith(COMMAND):
+        return target, ""
     place, _, attribute = split(target)
     if place.endswith(".py"):
         return str(Path(place).resolve()), attribute

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ..inputs.effort import PROFILES
+from ..targets import COMMAND
 from . import catalogue
 
 DEFAULT_TARGET = "wavemae.models.losses"
@@ -25,7 +26,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Options:
-    """The options of the suite, what is left to pytest's parser, and the targets after `--`."""
+    """The options of the suite, what is left to pytest's parser, the targets that it never sees."""
 
     profile: str
     seed: int
@@ -86,6 +87,13 @@ def parser() -> argparse.ArgumentParser:
         fromfile_prefix_chars="@",
     )
     add = made.add_argument
+    add(
+        "--command",
+        metavar="'./port'",
+        action="append",
+        default=[],
+        help="a target that is a program in any language, asked over pipes (docs/ports.md)",
+    )
     add("--profile", choices=tuple(PROFILES), default="default", action=_Once)
     add("--clause", metavar="C8,C12", action="append", default=[], help="only these clauses")
     add("--list", action="store_true", help="print id, clause and statement of every property")
@@ -123,7 +131,7 @@ def parse(arguments: Sequence[str]) -> Options:
         own.list,
         own.version,
         tuple(rest),
-        tuple(arguments[cut + 1 :]),
+        (*(COMMAND + words for words in own.command), *arguments[cut + 1 :]),
     )
     if own.list and (rest or options.targets or "_given" in vars(own)):
         raise Refused("--list judges nothing; beside it only --clause has a meaning")

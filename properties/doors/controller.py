@@ -250,7 +250,7 @@ class Controller:
             "bound": "exact",
             "case": case.to_dict(),
             "script": case.script(self.imports[target]),
-            "again": f"python -m wavemae.properties {target} -k {identifier} "
+            "again": f"python -m wavemae.properties {places.spelled(target)} -k {identifier} "
             f"--profile {self.options.profile} --seed {self.options.seed}",
         }
 

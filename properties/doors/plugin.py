@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ..run import ledger, stopping
+from ..targets import spelled
 from .report import BAD_STATES, Cell
 
 if TYPE_CHECKING:
@@ -127,12 +128,12 @@ class PropertyItem(pytest.Item):
         self._judge(request, target)
 
     def _judge(self, request: Request, target: str) -> None:
-        from ..judge.violation import SuiteError
+        from ..judge.violation import Ended, SuiteError
         from ..run.engine import conduct, explain
         from ..subject import load_subject
 
         profile, seed, device = request.profile, request.seed, request.device
-        again = f"python -m wavemae.properties {target} -k {self.name} --profile {profile}"
+        again = f"python -m wavemae.properties {spelled(target)} -k {self.name} --profile {profile}"
         again += f" --seed {seed}" + ("" if device == "cpu" else f" --device {device}")
         try:
             if target not in _loaded:
@@ -160,6 +161,9 @@ class PropertyItem(pytest.Item):
             raise PropertyFailure(shown) from None
         text = explain(subject, outcome, self.name, again)
         found = outcome.violation
+        if isinstance(found, Ended):
+            with request.deaths(target).open("a") as stream:
+                stream.write(".")
         counterexample = found and {
             "what": found.what,
             "got": found.got,

@@ -50,6 +50,10 @@ class Violation(AssertionError):
         return str(self.case.script(imports))
 
 
+class Ended(Violation):
+    """What answers for a subject has ended, or hangs, or answers nonsense."""
+
+
 def describe(value: Any) -> str:
     """A value in one line: a number to full precision with its dtype, a tensor with its shape."""
     if not isinstance(value, torch.Tensor):

@@ -105,47 +105,64 @@ def conduct(
     validate(subject)
     prop = PROPERTIES[identifier]
     missing = subject.missing(prop.needs)
+    unasked = f"{missing} is not claimed" if missing else subject.unasked(identifier)
     expected = subject.expected_failures.get(identifier)
-    if missing is not None:
+    if unasked is not None:
         if expected is not None:
-            return Outcome("error", f"expected to fail ({expected}), and {missing} is not claimed")
-        return Outcome("not claimed", f"{missing} is not claimed")
+            return Outcome("error", f"expected to fail ({expected}), and {unasked}")
+        return Outcome("not claimed", unasked)
     absent = prop.unavailable(subject, device) if prop.unavailable else None
     if absent is not None:
         return Outcome("skipped", absent)
     probe, examples = Probe(subject, device, prop.clause, ledger.note, _subjects), [0]
+    found: Violation | None = None
+    subject.restart()
     try:
-        with ambient.restored():
-            before = ambient.snapshot()
-            try:
-                _run(prop, probe, effort(profile, seed), examples)
-            except (Violation, SuiteError):
-                raise
-            except Exception as error:
-                # The suite stumbled. Where the subject moved the ground, that is the finding.
-                changed = ambient.differences(before, ambient.snapshot())
-                if not changed:
-                    raise SuiteError(
-                        f"error in the suite, at {blame.place(error, in_suite=True)}: "
-                        f"{type(error).__name__}: {_short(str(error))}. The subject is not to "
-                        "blame; please report this line"
-                    ) from error
-                raise Violation(
-                    f"no further case can be drawn in the state it left ({_origin(error)})",
-                    got="; ".join(changed),
-                    wanted="global state as before",
-                    case=probe.case,
-                ) from None
+        _restoring(prop, probe, effort(profile, seed), examples)
     except Violation as violation:
+        found = violation
+    except SuiteError:
+        if subject.ended() is None:
+            raise
+    ended = subject.ended()
+    if ended is not None:  # which is the verdict, whatever the property made of it
+        ended.case = ended.case or probe.case
+        found = ended
+    if found is not None:
         state: State = "FAIL" if expected is None else "xfail"
-        reason = expected or violation.what
-        if violation.part and violation.part != prop.clause and expected is None:
-            reason = f"{reason} ({_part(violation)})"
-        return Outcome(state, reason, violation, probe.calls, examples[0])
+        reason = expected or found.what
+        if found.part and found.part != prop.clause and expected is None:
+            reason = f"{reason} ({_part(found)})"
+        return Outcome(state, reason, found, probe.calls, examples[0])
     if expected is not None:
         reason = f"passes, though expected to fail: {expected}"
         return Outcome("XPASS", reason, None, probe.calls, examples[0])
     return Outcome("pass", "", None, probe.calls, examples[0])
+
+
+def _restoring(prop: Property, probe: Probe, spend: Effort, examples: list[int]) -> None:
+    """Run the property, and put the state of the process back."""
+    with ambient.restored():
+        before = ambient.snapshot()
+        try:
+            _run(prop, probe, spend, examples)
+        except (Violation, SuiteError):
+            raise
+        except Exception as error:
+            # The suite stumbled. Where the subject moved the ground, that is the finding.
+            changed = ambient.differences(before, ambient.snapshot())
+            if not changed:
+                raise SuiteError(
+                    f"error in the suite, at {blame.place(error, in_suite=True)}: "
+                    f"{type(error).__name__}: {_short(str(error))}. The subject is not to "
+                    "blame; please report this line"
+                ) from error
+            raise Violation(
+                f"no further case can be drawn in the state it left ({_origin(error)})",
+                got="; ".join(changed),
+                wanted="global state as before",
+                case=probe.case,
+            ) from None
 
 
 def _run(prop: Property, probe: Probe, spend: Effort, examples: list[int]) -> None:

@@ -22,7 +22,7 @@ from .pins import Pin
 from .refused import Refusal, refusals
 from .value import value_pins
 
-GENERATOR_VERSION = "1"
+GENERATOR_VERSION = "2"
 FOLDER = Path(__file__).parent
 SCHEMA = "vectors.schema.json"
 _LONGEST_LIST = 16
@@ -169,9 +169,10 @@ def documents() -> dict[str, dict[str, Any]]:
             [
                 {
                     "type": "Refusal",
-                    "functions": [*FUNCTIONS],
+                    "function": function,
                     "tests": [*map(refused_test, refusals())],
                 }
+                for function in FUNCTIONS
             ],
         ),
     }

@@ -15,7 +15,7 @@ FILES = sorted(file.relative_to(HOUSE) for file in HOUSE.rglob("*.py"))
 FLOORS = (
     ("inputs", "targets"),
     ("judge", "subject"),
-    ("ranks", "vectors"),
+    ("ports", "ranks", "vectors"),
     ("clauses",),
     ("run",),
     ("doors",),

@@ -1,0 +1,1 @@
+"""Subjects that are programs in any language, asked over pipes."""
