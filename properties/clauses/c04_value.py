@@ -170,6 +170,7 @@ situation(
     "The value is right, whichever two traits meet.",
     catches=TWO_TRAITS,
     array="full",
+    again=True,
     large=False,
     parts=frozenset(["C4"]),
 )

@@ -10,6 +10,7 @@ situation(
     "What stands outside the mask leaves the value's bits alone, whichever two traits meet.",
     catches=TWO_TRAITS,
     array="full",
+    again=True,
     large=False,
     parts=frozenset(["C8"]),
     only=hides,

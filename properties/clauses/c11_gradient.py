@@ -198,6 +198,7 @@ situation(
     "Gradients are right, and of their inputs' dtypes, whichever two traits meet.",
     catches=TWO_TRAITS,
     array="full",
+    again=True,
     large=False,
     parts=frozenset(["C11"]),
     needs=GRADIENTS,

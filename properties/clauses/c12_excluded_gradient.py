@@ -11,6 +11,7 @@ situation(
     "Gradients are zero outside the mask, whatever stands there, whichever two traits meet.",
     catches=TWO_TRAITS,
     array="full",
+    again=True,
     large=False,
     parts=frozenset(["C12"]),
     only=lambda case: not nothing_masked(case),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import weakref
 
@@ -39,12 +40,29 @@ def nothing_kept(probe: Probe, case: Case) -> None:
         names_and_refs = zip(names, call(), strict=True)
         gc.collect()
         kept = [name for name, seen in names_and_refs if seen() is not None]
+    kept += [f"{name}, of a refused call" for name in _kept_by_refusals(probe, case)]
     if kept:
         raise Violation(
             "something of a call is still referred to after its result was dropped",
             got=", ".join(kept),
             wanted="nothing",
         )
+
+
+def _kept_by_refusals(probe: Probe, case: Case) -> list[str]:
+    """The inputs that are still alive after a call with them was refused."""
+
+    def refused() -> list[weakref.ref[Tensor]]:
+        inputs = case.build(probe.device)
+        probe.calls += 1
+        with contextlib.suppress(Exception):
+            probe.function(case.function)(inputs.x_recon, inputs.x, inputs.mask, reduction="none")
+        return [weakref.ref(tensor) for tensor in inputs]
+
+    seen = refused()
+    if any(reference() is not None for reference in seen):
+        gc.collect()
+    return [name for name, found in zip(NAMES, seen, strict=True) if found() is not None]
 
 
 situation(

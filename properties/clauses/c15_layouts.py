@@ -11,6 +11,7 @@ situation(
     "Whatever two layouts meet, or a layout and anything else, a call keeps its whole contract.",
     catches="a path for some layouts; addresses and strides taken for the tensor",
     array="full",
+    again=True,
     parts=PARTS - {"C14"},
     only=laid_out,
     because="this is about those",

@@ -20,6 +20,13 @@ def _placed(inputs: Inputs, wrap: Callable[[Tensor], Tensor]) -> Inputs:
     return Inputs(*(wrap(t.detach()).requires_grad_(t.requires_grad) for t in inputs))
 
 
+def _without_grad_mode(probe: Probe, case: Case, inputs: Inputs) -> None:
+    """Evaluation is another path in many a loss, and plans and streams no less."""
+    for context in (torch.no_grad, torch.inference_mode):
+        with context():
+            probe.call(case, inputs)
+
+
 def _right_kind(probe: Probe, got: Tensor, case: Case, real: Inputs, inputs: Inputs) -> None:
     """The dtype that real tensors give, on the device of these."""
     eager = probe.call(case, real)
@@ -41,7 +48,7 @@ def _right_kind(probe: Probe, got: Tensor, case: Case, real: Inputs, inputs: Inp
     grid=lambda effort: small_grid(
         effort,
         share=12,
-        shapes=((2, 3), (0, 3), (3, 0), (1, 1), (40, 50)),
+        shapes=((2, 3), (0, 3), (3, 0), (1, 1), (300, 300)),
         patterns=("bernoulli",),
         grads=((), *GRADS),
     ),
@@ -55,6 +62,8 @@ def meta(probe: Probe, case: Case) -> None:
     _right_kind(probe, loss, case, real, inputs)
     if case.grads:
         probe.pull(case, loss, inputs)
+    else:
+        _without_grad_mode(probe, case, inputs)
 
 
 @prop(
@@ -67,7 +76,7 @@ def meta(probe: Probe, case: Case) -> None:
     grid=lambda effort: small_grid(
         effort,
         share=2,
-        shapes=((2, 3), (3, 1), (40, 50)),
+        shapes=((2, 3), (3, 1), (300, 300)),
         patterns=("bernoulli",),
         grads=((), *GRADS),
         pairs=SAME_PAIRS,
@@ -84,6 +93,8 @@ def fake(probe: Probe, case: Case) -> None:
         loss = probe.call(case, inputs)
         if case.grads:
             probe.pull(case, loss, inputs)
+        else:
+            _without_grad_mode(probe, case, inputs)
     _right_kind(probe, loss, case, real, inputs)
 
 
@@ -136,7 +147,7 @@ class _ReadsBack(TorchDispatchMode):
     needs=("data_independent",),
     grid=lambda effort: small_grid(
         effort,
-        shapes=((2, 3), (1, 1), (40, 50)),
+        shapes=((2, 3), (1, 1), (300, 300)),
         grads=((), ("x_recon", "x")),
         pairs=SAME_PAIRS,
         patterns=("full", "empty", "bernoulli"),
@@ -150,6 +161,8 @@ def no_host_sync(probe: Probe, case: Case) -> None:
         loss = probe.call(case, inputs)
         if case.grads:
             probe.pull(case, loss, inputs)
+        else:
+            _without_grad_mode(probe, case, inputs)
     if recorded.seen:
         raise Violation(
             "data is read back to the host",

@@ -33,8 +33,8 @@ LEVELS: dict[str, tuple[Any, ...]] = {
         sorted(itertools.product(DTYPES, DTYPES), key=lambda p: (p[0] != p[1], DTYPES.index(p[0])))
     ),
     "shape": (
-        (1, 1), (4, 5), (3, 3), (1, 9), (9, 1), (0, 3), (3, 0), (7, 17), (33, 40), (16, 64),
-        (64, 127), (129, 8), (5, 257),
+        (1, 1), (4, 5), (3, 3), (1, 9), (9, 1), (0, 3), (3, 0), (7, 17), (33, 40), (3, 261),
+        (16, 64), (64, 127), (129, 8), (5, 257),
     ),
     "values": (
         "lattice", "constant", "reals", "wide", "offset", "equal", "large", "subnormal", "overflow",
@@ -80,7 +80,7 @@ _SMALL_CALLS = (
 )
 ARRAYS: dict[str, Mapping[str, tuple[Any, ...]]] = {
     "full": {},
-    "middle": {"dtypes": FEW_DTYPES, "shape": LEVELS["shape"][:9], "upstream": (1.0, -2.5, INF)},
+    "middle": {"dtypes": FEW_DTYPES, "shape": LEVELS["shape"][:10], "upstream": (1.0, -2.5, INF)},
     "small": {
         "dtypes": FEW_DTYPES[:6],
         "shape": ((4, 5), (1, 1), (3, 0), (3, 3)),

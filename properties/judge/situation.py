@@ -56,6 +56,8 @@ class Situation:
         siblings: inputs that other calls use too, so that their gradients are not this call's.
         refuses: whether C3 tries bad calls there.
         quiet: whether output, warnings and random states are compared; compilers have their own.
+        again: whether the six arrays "middle" are asked too, so that any two levels meet often, and
+            not only beside a third that hides what they do, such as an empty mask.
         large: whether a few large cases are asked too.
         layouts: whether it is about layouts, so that what breaks in any is not its finding.
         simplify: whether a failing case is simplified; not where each call takes seconds.
@@ -75,6 +77,7 @@ class Situation:
     refuses: bool = True
     quiet: bool = True
     simplify: bool = True
+    again: bool = False
     large: bool = True
     layouts: bool = False
 
@@ -95,6 +98,9 @@ class Situation:
             rows = dimensions.scattered(offered, start, many)
         else:
             rows = dimensions.rows(self.array, 0 if deep else variant, offered, 3 if deep else 2)
+        if self.again:
+            for other in range(dimensions.VARIANTS["middle"]):
+                rows += dimensions.rows("middle", other, offered)
         found = [(row, case_of(row, start + number)) for number, row in enumerate(rows)]
         if self.large and spend.profile != "quick":
             found += _some_large(offered, start)

@@ -326,7 +326,9 @@ def _wired(name: str, tensor: Tensor) -> Wired:
     tensor = tensor.detach()
     if tensor.is_quantized:
         tensor = tensor.int_repr()
-    plain = tensor.resolve_conj().resolve_neg().contiguous().reshape(-1)
+    # A single row or column is contiguous with any stride, and cannot be looked at as bytes then.
+    plain = torch.empty(tensor.numel(), dtype=tensor.dtype)
+    plain.copy_(tensor.resolve_conj().resolve_neg().reshape(-1))
     return Wired(name, dtype, shape, plain.view(torch.uint8).numpy().tobytes())
 
 

@@ -14,8 +14,8 @@ FILES = sorted(file.relative_to(HOUSE) for file in HOUSE.rglob("*.py"))
 # A room may import from its own floor and those below.
 FLOORS = (
     ("inputs", "targets"),
-    ("judge", "subject"),
-    ("ports", "ranks", "vectors"),
+    ("judge", "ports", "subject"),
+    ("ranks", "vectors"),
     ("clauses",),
     ("run",),
     ("doors",),
@@ -63,6 +63,10 @@ def test_a_clause_has_one_file() -> None:
     for file in files:
         tree = ast.parse(file.read_text(encoding="utf-8"))
         calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
-        ids = [str(ast.literal_eval(c.args[0])) for c in calls if ast.unparse(c.func) == "prop"]
+        ids = [
+            str(ast.literal_eval(c.args[0]))
+            for c in calls
+            if ast.unparse(c.func) in ("prop", "situation")
+        ]
         assert ids
         assert {name.partition("-")[0] for name in ids} == {f"C{int(file.name[1:3])}"}
