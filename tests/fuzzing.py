@@ -4,9 +4,9 @@ Halves are whole numbers from −8 to 8, and others multiples of 1/64 up to ther
 to a block's are exact, and the native part must be right to the bit; torch operators, where it is
 not built, to 4 units in the last place. Gradients have one rounding, and ties among them.
 Shapes, strides, offsets, dtypes, which gradients are wanted, threads and whose they are, and the
-bytes of True in the mask's memory are drawn. Between the elements of a tensor lies NaN, and True in a mask; outside the
-mask lies NaN, infinity or a huge number. Memory ends, or begins, at a page that cannot be read, so
-that one byte too many ends the process.
+bytes of True in the mask's memory are drawn. Between the elements of a tensor lies NaN, and True in
+a mask; outside the mask lies NaN, infinity or a huge number. Memory ends, or begins, at a page that
+cannot be read, so that one byte too many ends the process.
 """
 
 from __future__ import annotations

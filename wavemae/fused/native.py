@@ -6,9 +6,9 @@ It is compiled when wavemae is installed, if there is a C compiler, and comes re
 ``WAVEMAE_NATIVE``, read at import, switches it off with ``0``; ``plain`` or ``avx2`` choose the
 instruction set, which otherwise is the best that the processor has.
 
-It works on as many threads as ``torch.get_num_threads()`` says: torch's own where torch brings GNU's
-OpenMP, as on Linux, so that no others compete with them; elsewhere, and in a forked process, on
-threads of its own, which sleep until there is work. `benchmarks/threads.py` compares them.
+It works on as many threads as ``torch.get_num_threads()`` says. They are torch's own where torch
+brings GNU's OpenMP, as on Linux, so that no others compete with them; elsewhere, and in a forked
+process, threads of its own, which sleep until there is work. docs/native.md compares them.
 
 What is added up, and how exact that is
 ---------------------------------------
