@@ -30,15 +30,15 @@ _METHOD = f"""## How it is measured
 - One row is one implementation on one device, dtype, size (B×L), mask and phase. *forward*: nothing
   requires a gradient, as in evaluation; *forward + backward*: `x_recon` does, as in training. The
   reduction is `"mean"`, which is the one that all peers have.
-- The **floor** is what two calls have to move, by library calls on the same tensors taken as 64-bit
-  integers (`benchmarks/floor.py`). forward: every input byte is read, as the sums of `x_recon`, of
-  `x` and of `mask`. forward + backward: that, and then every input byte is read again and every
-  gradient byte written: `x_recon` − `x`, to fresh memory, and the sum of `mask`. The loss has to be
-  known before the upstream gradient is, and the count before the gradient, so that a loss which keeps
-  nothing large from forward to backward cannot do with less. *{ONE_PASS}* is only the latter half of
-  this: the inputs read once and the gradient written, as if loss and gradient were one call. A loss
-  that keeps a gradient in advance, and holds its memory all the while, could come near it. GB/s are the
-  floor's bytes ÷ the time taken.
+- The **floor** is what two calls have to move, by library calls on the same tensors taken as
+  64-bit integers (`benchmarks/floor.py`). forward: every input byte is read, as the sums of
+  `x_recon`, of `x` and of `mask`. forward + backward: that, and then every input byte is read again
+  and every gradient byte written: `x_recon` − `x`, to fresh memory, and the sum of `mask`. The loss
+  has to be known before the upstream gradient is, and the count before the gradient, so that a loss
+  which keeps nothing large from forward to backward cannot do with less. *{ONE_PASS}* is only the
+  latter half of this: the inputs read once and the gradient written, as if loss and gradient were
+  one call. A loss that keeps a gradient in advance, and holds its memory all the while, could come
+  near it. GB/s are the floor's bytes ÷ the time taken.
 - Masks: *blocks* hides three in four blocks of 16 in each row, as in MAE; *Bernoulli* each position
   with p = ½; *full*; *empty*.
 - In every round each implementation is timed once, in an order drawn anew, so that drift hits all
@@ -47,9 +47,9 @@ _METHOD = f"""## How it is measured
   than 4 MiB may therefore stay in a cache, for the floor as well (column *cache* below).
 - Shown are the median and, as spread, the interquartile range (IQR) in percent of it. Beyond
   {WIDE:.0%} a row is marked *wide*: do not build on it. Where other processes used more than
-  {CALM:.0%} of a processor the rounds were repeated, twice at most, and the calmest are shown; a row
-  is marked *disturbed* if that did not help. A value or, in the second phase, a gradient
-  that is more than {WRONG:.0%} off is marked *wrong*.
+  {CALM:.0%} of a processor the rounds were repeated, twice at most, and the calmest are shown; a
+  row is marked *disturbed* if that did not help. A value or, in the second phase, a gradient that
+  is more than {WRONG:.0%} off is marked *wrong*.
 - On a GPU, times are those between two CUDA events, synchronised before and after.
 - Memory: the most that torch's allocator had given out at any moment of one call, beyond the
   inputs; the gradient counts (profiler with `profile_memory` on the CPU, `max_memory_allocated` on
@@ -159,8 +159,11 @@ def _with_most_implementations(rows: list[Row]) -> list[Row]:
 
 def _head(run: dict[str, Any], rows: list[Row]) -> str:
     machine = run["machine_info"]["wavemae"]
-    wide = sum(1 for row in rows if row.iqr > WIDE * row.median)
-    disturbed = sum(1 for row in rows if row.others is not None and row.others > CALM)
+    marked = [row.remarks for row in rows]
+    wide, disturbed = (
+        sum(any(remark.startswith(mark) for remark in remarks) for remarks in marked)
+        for mark in ("wide", "disturbed")
+    )
     picture = "".join(
         f"\n![Time ÷ floor over size, each line with its name](benchmarks-{device}-floor.svg)\n"
         for device in dict.fromkeys(row.device for row in rows)
@@ -177,7 +180,7 @@ Written by `{run["command"].removesuffix(" -- ")}` on {run["datetime"][:10]}, an
 | GPU | {machine["cuda"] or "none: the cells of CUDA are not measured"} |
 | software | torch {machine["torch"]}, Python {machine["python"]}, {machine["system"]} |
 | fused | {machine["fused"]} |
-| rows | {len(rows)}, of which {wide} wide (IQR beyond {WIDE:.0%} of the median), {disturbed} disturbed |
+| rows | {len(rows)}; {wide} wide (IQR beyond {WIDE:.0%} of the median), {disturbed} disturbed |
 """
 
 
@@ -520,9 +523,9 @@ def _times_floor(rows: list[Row]) -> Figure:
     for panel, phase in zip(figure.subplots(1, 2, sharey=True), PHASES, strict=True):
         ends = []
         for name, (own, style) in _lines(rows, phase).items():
-            n, multiple = [r.elements for r in own], [r.times_floor for r in own]
-            panel.loglog(n, multiple, **style)
-            ends.append((math.log10(multiple[-1]), n[-1], name, style["color"]))
+            panel.loglog([r.elements for r in own], [r.times_floor for r in own], **style)
+            height = math.log10(own[-1].times_floor)
+            ends.append((height, own[-1].elements, name, style["color"]))
         place = -math.inf
         for height, n, name, color in sorted(ends):  # names that would meet are moved apart
             place = max(place + 0.055, height)

@@ -71,7 +71,7 @@ def test_page_says_what_was_measured(tmp_path: Path) -> None:
     report.write(run(), tmp_path)
     page = (tmp_path / "benchmarks.md").read_text()
     assert "Written by `tox run -e bench` on 2026-01-02" in page
-    assert "30, of which 2 wide (IQR beyond 10% of the median), 2 disturbed" in page
+    assert "30; 2 wide (IQR beyond 10% of the median), 2 disturbed" in page
     assert (
         "| fused | 3.0 (9 ns) | 3.0 (3.6 ns) | 3.0 (3.06 ns) | 6.0 (6.01 ns) *wide* *disturbed*"
         " *wrong* |" in page

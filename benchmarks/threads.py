@@ -1,7 +1,7 @@
 """On whose threads `wavemae.fused` runs best: `python -m benchmarks.threads` prints a table.
 
-Torch's own, threads of its own, a second OpenMP beside torch's (the C compiler's, if it has one), and
-one thread: forward, float32, block masks, each situation in turns. A call is timed
+Torch's own, threads of its own, a second OpenMP beside torch's (the C compiler's, if it has one),
+and one thread: forward, float32, block masks, each situation in turns. A call is timed
 
 - right after another one,
 - after an operator of torch, whose threads then spin for a while,
@@ -99,15 +99,17 @@ def undisturbed(
     addresses: dict[str, int], workload: Workload, before: Callable[[], None]
 ) -> dict[str, list[float]]:
     """The same, again where other processes were at work."""
-    for _ in range(MOST_ATTEMPTS):
+    attempts = 0
+    while True:
+        attempts += 1
         wait_until_calm(20)
         with Others() as others:
             found = microseconds(addresses, workload, before)
         if (others.share or 0) <= CALM:
-            break
-    else:
-        print(f"(disturbed: others used {others.share or 0:.0%} of a processor)")
-    return found
+            return found
+        if attempts == MOST_ATTEMPTS:
+            print(f"(disturbed: others used {others.share or 0:.0%} of a processor)")
+            return found
 
 
 def print_line(situation: str, workload: Workload, found: dict[str, list[float]]) -> None:

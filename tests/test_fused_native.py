@@ -275,8 +275,8 @@ def test_many_threads_at_once(pool: str) -> None:
     native.use_pool(pool)
     x_recon, x = torch.randn(2, 300, 1501, generator=torch.Generator().manual_seed(0))
     wanted = fused.masked_mse(x_recon, x, x > 0).item()
-    with ThreadPoolExecutor(8) as pool:
-        losses_ = [pool.submit(fused.masked_mse, x_recon, x, x > 0) for _ in range(400)]
+    with ThreadPoolExecutor(8) as executor:
+        losses_ = [executor.submit(fused.masked_mse, x_recon, x, x > 0) for _ in range(400)]
         found = {loss.result().item() for loss in losses_}
     native.use_pool(native.pools()[0])
     assert found == {wanted}
