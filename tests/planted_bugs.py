@@ -191,7 +191,7 @@ def verdict(bug: Bug | None, judge: str) -> str | None:
         command = [sys.executable, "-c", JUDGE, str(module), judge, str(ROOT), str(CALLS)]
         try:
             done = subprocess.run(
-                command, cwd=folder, capture_output=True, text=True, timeout=300, check=False
+                command, cwd=folder, capture_output=True, text=True, timeout=120, check=False
             )
         except subprocess.TimeoutExpired:
             return "does not end"
