@@ -12,10 +12,12 @@ import pytest
 import torch
 from cpuinfo import get_cpu_info
 
+from wavemae.fused import native
+
 from . import gate, report
-from .implementations import IMPLEMENTATIONS
+from .implementations import GROWING, IMPLEMENTATIONS
 from .measure import Timing, fastest, measure
-from .workloads import Workload, workloads
+from .workloads import ONE_PASS, Workload, growth, workloads
 
 _NOT_MEASURED = pytest.StashKey[dict[str, str]]()
 _RATIOS = pytest.StashKey[dict[str, float]]()
@@ -46,11 +48,24 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Every workload of the scope, and on each every implementation."""
-    if "measured" in metafunc.fixturenames:
-        cells = workloads(metafunc.config.getoption("--scope"))
-        metafunc.parametrize("measured", cells, indirect=True, ids=[cell.id for cell in cells])
-        metafunc.parametrize("name", ["floor", *IMPLEMENTATIONS])
+    """Every workload of the scope, and on each every implementation; then those of growth."""
+    if "measured" not in metafunc.fixturenames:
+        return
+    scope = metafunc.config.getoption("--scope")
+    cells = dict.fromkeys(workloads(scope), tuple(IMPLEMENTATIONS))
+    if scope != "gate":
+        cells = {**dict.fromkeys(growth(), GROWING), **cells}
+    pairs = [
+        (cell, name)
+        for cell, names in cells.items()
+        for name in ("floor", *([ONE_PASS] if cell.phase != "forward" else []), *names)
+    ]
+    metafunc.parametrize(
+        ("measured", "name"),
+        pairs,
+        indirect=["measured"],
+        ids=[f"{cell.id}-{name}" for cell, name in pairs],
+    )
 
 
 @pytest.fixture
@@ -147,6 +162,7 @@ def _machine() -> dict[str, object]:
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "cuda": cuda,
+        "fused": native.status(),
         "torch": torch.__version__,
         "python": platform.python_version(),
         "system": platform.system(),

@@ -4,8 +4,8 @@ Three tables, float32 and block masks throughout:
 
 - small inputs: operators called and nodes of autograd, ours beside the definition's and a peer's;
 - one block: what each of the five operators on it costs while everything is in the cache;
-- scratch: larger blocks pay the fixed prices less often. The time of the compiled MAE formula and
-  that of the floor in relation to ours, from the fastest of interleaved rounds.
+- scratch: larger blocks pay the fixed prices less often. The times of the definition, of the
+  compiled MAE formula and of the floor in relation to ours, from the fastest of interleaved rounds.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from torch.utils.benchmark import Timer
 from wavemae import fused
 from wavemae.fused import cpu, internals
 
-from .implementations import DEFINITION, FUSED, IMPLEMENTATIONS, Implementation
+from .implementations import DEFINITION, IMPLEMENTATIONS, Implementation
 from .measure import fastest, measure
 from .workloads import PHASES, Workload
 
 PEER = "MAE formula, compiled"
 MEBIBYTES = (1, 2, 4, 8, 16)
-SIZES = ((1024, 256), (1024, 2048), (8192, 2048))
+SIZES = ((32, 64), (1024, 256), (1024, 2048), (8192, 2048))
 
 
 class _Counting(TorchDispatchMode):
@@ -60,7 +60,7 @@ def nodes(loss: Tensor) -> int:
 
 def print_small() -> None:
     """Calls and nodes at 32 × 64."""
-    for implementation in (FUSED, DEFINITION, IMPLEMENTATIONS["MAE formula"]):
+    for implementation in (with_scratch(2), DEFINITION, IMPLEMENTATIONS["MAE formula"]):
         step = {phase: implementation.step(phase) for phase in PHASES}
         ((x_recon, x, mask), *_) = Workload("cpu", "float32", 32, 64, "blocks", PHASES[1]).inputs()
         with torch.no_grad(), _Counting() as forward:
@@ -113,11 +113,13 @@ def print_scratch(seconds: float) -> None:
     ours = {implementation.name: implementation for implementation in map(with_scratch, MEBIBYTES)}
     for (batch, length), phase in ((size, phase) for size in SIZES for phase in PHASES):
         workload = Workload("cpu", "float32", batch, length, "blocks", phase)
-        timings = measure(workload, {**ours, PEER: IMPLEMENTATIONS[PEER]}, seconds)
+        others = {name: IMPLEMENTATIONS[name] for name in (PEER, DEFINITION.name)}
+        timings = measure(workload, {**ours, **others}, seconds)
         found = fastest(timings)
         for name in ours:
             print(
                 f"{batch:5}x{length}  {phase:18}  scratch {name:>6}"
+                f"  definition / ours {found[DEFINITION.name] / found[name]:.2f}"
                 f"  peer / ours {found[PEER] / found[name]:.2f}"
                 f"  ours / floor {found[name] / found['floor']:.2f}"
                 f"  extra {timings[name].extra_bytes / 2**20:.2f} MiB",

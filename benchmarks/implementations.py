@@ -52,6 +52,9 @@ DEFINITION = Implementation(
 FUSED = Implementation("fused", "wavemae.fused.masked_mse", _fused, kind="ours")
 _OTHERS = {peer.name: Implementation(peer.name, peer.source, peer.load) for peer in PEERS}
 
+# On how cost grows.
+GROWING = (DEFINITION.name, FUSED.name, "MAE formula, compiled")
+
 IMPLEMENTATIONS = {
     implementation.name: implementation
     for implementation in (

@@ -2,7 +2,8 @@
 
 One round times each of them once, in an order drawn anew for each round. A sample is the mean of as
 many calls as fill `SAMPLE_SECONDS`; the inputs rotate from call to call. A ratio to the floor is
-taken within a round, and its median over the rounds is what counts.
+taken within a round, and its median over the rounds is what counts. Rounds during which other
+processes were at work are repeated, a few times at most.
 """
 
 from __future__ import annotations
@@ -20,14 +21,16 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .floor import floor
+from .calm import CALM, Others, wait_until_calm
+from .floor import floor, one_pass
 from .implementations import DEFINITION, Implementation
-from .workloads import Inputs, Step, Workload
+from .workloads import ONE_PASS, Inputs, Step, Workload
 
 SAMPLE_SECONDS = 0.002
 MOST_CALLS = 1000
 FEWEST_ROUNDS, MOST_ROUNDS = 7, 25
-MOST_CHECKED = 2**28  # elements
+MOST_CHECKED = 2**26  # elements
+MOST_ATTEMPTS, MOST_WAITING = 3, 20.0  # to time undisturbed; seconds to wait before each
 
 
 @dataclass
@@ -40,6 +43,7 @@ class Timing:
         extra_bytes: the most memory beyond the inputs held at once in one call, result included.
         compile_seconds: of the first call, where that compiles.
         relative_error: of the loss or, in the second phase, the gradient, against float64.
+        others: what other processes used of a processor meanwhile, None where it is not known.
     """
 
     failure: str | None = None
@@ -47,6 +51,7 @@ class Timing:
     extra_bytes: int = 0
     compile_seconds: float | None = None
     relative_error: float | None = None
+    others: float | None = None
 
 
 def measure(
@@ -55,7 +60,7 @@ def measure(
     budget: float,
     planted: str | None = None,
 ) -> dict[str, Timing]:
-    """Timings by name, "floor" among them, of rounds that take some `budget` seconds.
+    """Timings by name, those of the floors among them, of rounds that take some `budget` seconds.
 
     Args:
         workload: on what.
@@ -66,19 +71,22 @@ def measure(
     copies = workload.inputs()
     exact = _exact(workload, copies[0])
     torch.compiler.reset()
-    timings = {name: Timing() for name in ("floor", *implementations)}
+    bounds = {"floor": floor(workload.phase)}
+    if workload.phase != "forward":
+        bounds[ONE_PASS] = one_pass
+    timings = {name: Timing() for name in (*bounds, *implementations)}
     steps: dict[str, Step] = {}
     for name, timing in timings.items():
         try:
-            if name == "floor":
-                step = floor(workload.phase)
+            if name in bounds:
+                step = bounds[name]
             else:
                 step = implementations[name].step(workload.phase)
                 timing.compile_seconds = _first_call(step, copies[0], implementations[name])
                 timing.relative_error = _relative_error(step(*copies[0]), exact)
             timing.extra_bytes = _extra_bytes(step, workload.device, copies[0])
         except Exception as error:
-            theirs = name != "floor" and implementations[name].kind == "peer"
+            theirs = name not in bounds and implementations[name].kind == "peer"
             if not theirs and not isinstance(error, (ImportError, torch.OutOfMemoryError)):
                 raise
             timing.failure = f"{type(error).__name__}: {str(error).splitlines()[0]}"
@@ -87,6 +95,28 @@ def measure(
     if "floor" in steps:
         _take_turns(workload, copies, steps, timings, budget)
     return timings
+
+
+def _take_turns(
+    workload: Workload,
+    copies: list[Inputs],
+    steps: Mapping[str, Step],
+    timings: Mapping[str, Timing],
+    budget: float,
+) -> None:
+    """Rounds, and the calmest if others disturb them."""
+    calmest = float("inf")
+    for _ in range(MOST_ATTEMPTS):
+        wait_until_calm(MOST_WAITING)
+        with Others() as others:
+            seconds = _rounds(workload, copies, steps, budget)
+        share = others.share or 0.0
+        if share < calmest:
+            calmest = share
+            for name, samples in seconds.items():
+                timings[name].seconds, timings[name].others = samples, others.share
+        if share <= CALM:
+            return
 
 
 def fastest(timings: Mapping[str, Timing]) -> dict[str, float]:
@@ -125,13 +155,10 @@ def _relative_error(got: Tensor, exact: Tensor | None) -> float | None:
     return error / size if size else error
 
 
-def _take_turns(
-    workload: Workload,
-    copies: list[Inputs],
-    steps: Mapping[str, Step],
-    timings: Mapping[str, Timing],
-    budget: float,
-) -> None:
+def _rounds(
+    workload: Workload, copies: list[Inputs], steps: Mapping[str, Step], budget: float
+) -> dict[str, list[float]]:
+    """Seconds of one call, per round, by name."""
     turn = cycle(copies)
     calls, seconds = {}, {}
     for name, step in steps.items():
@@ -140,16 +167,16 @@ def _take_turns(
         seconds[name] = once * calls[name]
     rounds = min(MOST_ROUNDS, max(FEWEST_ROUNDS, int(budget / sum(seconds.values()))))
     order = random.Random(0)
+    found: dict[str, list[float]] = {name: [] for name in steps}
     gc.collect()
     gc.disable()
     try:
         for _ in range(rounds):
             for name in order.sample(sorted(steps), len(steps)):
-                timings[name].seconds.append(
-                    _seconds(steps[name], turn, calls[name], workload.device)
-                )
+                found[name].append(_seconds(steps[name], turn, calls[name], workload.device))
     finally:
         gc.enable()
+    return found
 
 
 def _seconds(step: Step, turn: Iterator[Inputs], calls: int, device: str) -> float:

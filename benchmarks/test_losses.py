@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from .implementations import IMPLEMENTATIONS
 from .measure import Timing
 from .recorded_clock import CLOCK, hand_over
 from .workloads import Workload
@@ -37,6 +38,7 @@ def test_loss(
         elements=workload.elements,
         mask=workload.mask,
         phase=workload.phase,
+        kind=IMPLEMENTATIONS[name].kind if name in IMPLEMENTATIONS else "bound",
         cold=workload.cold,
         input_bytes=workload.input_bytes,
         times_floor=median / statistics.median(timings["floor"].seconds),
@@ -45,5 +47,6 @@ def test_loss(
         extra_bytes=timing.extra_bytes,
         compile_seconds=timing.compile_seconds,
         relative_error=timing.relative_error,
+        others=timing.others,
     )
     hand_over(benchmark, timing.seconds)

@@ -20,6 +20,7 @@ Step = Callable[[Tensor, Tensor, Tensor], Tensor]
 Inputs = tuple[Tensor, Tensor, Tensor]
 
 PHASES: tuple[Phase, ...] = ("forward", "forward + backward")
+ONE_PASS = "one pass"  # of the inputs for loss and gradient together: a bound, see floor.py
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 MASKS = ("blocks", "Bernoulli", "full", "empty")
 PATCH = 16  # length of a block
@@ -40,6 +41,7 @@ SHORT_SIZES = {
     "cuda": SIZES["cuda"],
 }
 MIDDLE = {"cpu": (1024, 1024), "cuda": (8192, 2048)}
+GROWTH = tuple((2**k, 2**k) for k in range(5, 15))  # 2¹⁰ to 2²⁸ elements, on the CPU
 HUGE = (32768, 32768)  # 4 GiB for each float32 tensor, on a GPU only
 ROTATED_BYTES = 2**28  # beyond the last-level cache of most machines, and any GPU's so far
 MOST_COPIES = 64
@@ -78,9 +80,10 @@ class Workload:
 
     @property
     def moved_bytes(self) -> int:
-        """The least traffic: inputs read once, in the second phase the gradient written once."""
-        gradient = self.elements * self._itemsize if self.phase != "forward" else 0
-        return self.input_bytes + gradient
+        """The floor's traffic: inputs read, in the second phase again, and the gradient written."""
+        if self.phase == "forward":
+            return self.input_bytes
+        return 2 * self.input_bytes + self.elements * self._itemsize
 
     @property
     def copies(self) -> int:
@@ -140,6 +143,15 @@ def workloads(scope: str) -> list[Workload]:
         else:
             cells += [(device, dtype, MIDDLE[device], "blocks") for dtype in DTYPES]
             cells += [(device, "float32", MIDDLE[device], mask) for mask in MASKS]
+    return _in_phases(cells)
+
+
+def growth() -> list[Workload]:
+    """The cells that show how cost grows; few implementations are timed on them."""
+    return _in_phases([("cpu", "float32", size, "blocks") for size in GROWTH])
+
+
+def _in_phases(cells: list[tuple[str, str, tuple[int, int], str]]) -> list[Workload]:
     return [
         Workload(device, dtype, *size, mask, phase)
         for device, dtype, size, mask in dict.fromkeys(cells)

@@ -3,10 +3,10 @@
 Halves are whole numbers from −8 to 8, and others multiples of 1/64 up to there, so that all sums up
 to a block's are exact, and the native part must be right to the bit; torch operators, where it is
 not built, to 4 units in the last place. Gradients have one rounding, and ties among them.
-Shapes, strides, offsets, dtypes, which gradients are wanted, threads, and the bytes of True in the
-mask's memory are drawn. Between the elements of a tensor lies NaN, and True in a mask; outside the
-mask lies NaN, infinity or a huge number. Memory ends, or begins, at a page that cannot be read, so
-that one byte too many ends the process.
+Shapes, strides, offsets, dtypes, which gradients are wanted, threads and whose they are, and the
+bytes of True in the mask's memory are drawn. Between the elements of a tensor lies NaN, and True in
+a mask; outside the mask lies NaN, infinity or a huge number. Memory ends, or begins, at a page that
+cannot be read, so that one byte too many ends the process.
 """
 
 from __future__ import annotations
@@ -197,12 +197,14 @@ class Fuzzer:
             (*2 * [(False, False)], (True, False), (False, True), (True, True))
         )
         threads = self.draw.choice((1, 2, 3))
-        about = f"{scene}, {reduction}, gradients {wanted}, {threads} threads"
+        pool = self.draw.choice(native.pools())
+        about = f"{scene}, {reduction}, gradients {wanted}, {threads} threads, {pool}"
         x_recon, x = (
             t.detach().requires_grad_(w)
             for t, w in zip((scene.x_recon, scene.x), wanted, strict=True)
         )
         torch.set_num_threads(threads)
+        native.use_pool(pool)
         loss = fused.masked_sse(x_recon, x, scene.mask, reduction=reduction)
         dtype = np.float64 if torch.float64 in (x_recon.dtype, x.dtype) else np.float32
         total = np.square(scene.difference).sum()
@@ -226,7 +228,7 @@ class Fuzzer:
 
 
 def fuzz(calls: int, seed: int = 0) -> None:
-    """Make so many calls. The number of threads is put back.
+    """Make so many calls. The number of threads, and whose they are, is put back.
 
     Raises:
         AssertionError: a value or a gradient was wrong; says which call it was.
@@ -243,6 +245,7 @@ def fuzz(calls: int, seed: int = 0) -> None:
                 raise AssertionError(f"call {number} of seed {seed}: {error}") from None
     finally:
         torch.set_num_threads(before)
+        native.use_pool(native.pools()[0])
 
 
 def main() -> None:

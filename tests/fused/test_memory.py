@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,6 +13,7 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from wavemae import fused
+from wavemae.fused import native
 
 MIB = 2**20
 ROWS, COLUMNS = 1000, 2100  # 8 MiB of float32; divisible neither by a block nor by a row of it
@@ -87,3 +91,34 @@ def test_backward_allocates_gradients_and_little_else(dtype: torch.dtype) -> Non
         return torch.autograd.grad(loss, (x_recon, x), retain_graph=True)
 
     assert peak(backward) <= 2 * x.nbytes + 2 * MIB
+
+
+# Pages that the process has written to: those of its threads' stacks, and what malloc has held.
+FORWARD = """
+import re, torch
+from pathlib import Path
+from wavemae import fused
+def kibibytes():
+    rollup = Path("/proc/self/smaps_rollup").read_text()
+    return int(re.search(r"Anonymous: +([0-9]+) kB", rollup)[1])
+x_recon, x = torch.ones(2, 4096, 4096)
+mask = x > 0
+few = torch.ones(1, 8)
+x.sum()  # torch has started its threads
+for _ in range(3):
+    kibibytes(), fused.masked_mse(few, few, few > 0)
+before = kibibytes()
+fused.masked_mse(x_recon, x, mask)
+print(kibibytes() - before, torch.get_num_threads())
+"""
+
+
+@pytest.mark.skipif(not native.is_available(), reason=native.status())
+@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="Linux's account of pages")
+def test_native_forward_takes_at_most_64_kib_per_thread() -> None:
+    """Of any memory, not only what torch gives out; and of that no more than the loss itself."""
+    done = subprocess.run([sys.executable, "-I", "-c", FORWARD], capture_output=True, check=True)
+    taken, threads = map(int, done.stdout.split())
+    assert taken <= 64 * threads
+    x_recon, x, mask = batch()
+    assert peak(lambda: fused.masked_mse(x_recon, x, mask)) <= 64

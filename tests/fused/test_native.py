@@ -66,7 +66,7 @@ def test_not_built() -> None:
 @needs_native
 def test_instruction_set_is_chosen_by_name() -> None:
     """WAVEMAE_NATIVE names one; an unknown name is refused with the way out."""
-    assert run(SHOW, WAVEMAE_NATIVE="plain").stdout.endswith("in use, compiled for plain\n")
+    assert "in use, compiled for plain, on threads of " in run(SHOW, WAVEMAE_NATIVE="plain").stdout
     done = run(SHOW, WAVEMAE_NATIVE="mmx")
     assert done.returncode == 1
     assert (
@@ -103,16 +103,19 @@ def test_instruction_sets_give_the_same_bits() -> None:
 
 
 def values(loss: Callable[[], Tensor], threads: tuple[int, ...]) -> set[str]:
-    """The bits of a loss for these numbers of threads."""
+    """The bits of a loss for these numbers of threads, torch's and its own."""
     before = torch.get_num_threads()
     try:
         found = set()
-        for number in threads:
-            torch.set_num_threads(number)
-            found.add(float(loss().item()).hex())
+        for pool in native.pools():
+            native.use_pool(pool)
+            for number in threads:
+                torch.set_num_threads(number)
+                found.add(float(loss().item()).hex())
         return found
     finally:
         torch.set_num_threads(before)
+        native.use_pool(native.pools()[0])
 
 
 @needs_native
@@ -156,10 +159,39 @@ def test_flushing_of_subnormals_is_the_callers() -> None:
 
 LARGE = "torch.ones(512, 4096)"  # enough for several threads
 
+POOLS = f"""
+import os, torch
+from wavemae import fused
+def threads():
+    return len(os.listdir("/proc/self/task"))
+torch.set_num_threads(3)
+x = {LARGE}
+x.sum()  # torch has started its threads
+found = [threads()]
+for pool in fused.native.pools():
+    fused.native.use_pool(pool)
+    fused.masked_mse(3 * x, x, x > 0)
+    found.append(threads() - found[0])
+print(*fused.native.pools(), *found[1:], sep=", ")
+"""
+
+
+@needs_native
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts threads in Linux's way")
+def test_torchs_threads_are_used_where_they_can_be() -> None:
+    """No thread is added to torch's where it has GNU's OpenMP; elsewhere, and if asked to, two."""
+    done = run(POOLS)
+    if "libgomp" in Path("/proc/self/maps").read_text():
+        assert done.stdout == "threads of torch, threads of its own, 0, 2\n", done.stderr
+    else:
+        assert done.stdout == "threads of its own, 2\n", done.stderr
+
+
 FORK = f"""
 import os, signal, torch
 from wavemae import fused
 torch.set_num_threads(3)
+fused.native.use_pool("POOL")
 x = {LARGE}
 def loss():
     return fused.masked_sse(3 * torch.ones_like(x), x, x > 0, reduction="sum").item()
@@ -186,9 +218,10 @@ print("as in the parent")
 
 @needs_native
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts threads in Linux's way")
-def test_works_after_a_fork() -> None:
-    """The pool in use, a child forked from it makes threads of its own, and does not hang."""
-    done = run(FORK)
+@pytest.mark.parametrize("pool", native.pools())
+def test_works_after_a_fork(pool: str) -> None:
+    """With threads running, a forked child makes some of its own, and does not hang."""
+    done = run(FORK.replace("POOL", pool))
     assert done.stdout == "as in the parent\n", done.stderr
 
 
@@ -236,13 +269,17 @@ def test_one_thread_is_one_thread() -> None:
 
 
 @needs_native
-def test_many_threads_at_once() -> None:
-    """Whoever finds the pool in use works alone, and all get the same bits."""
+@pytest.mark.parametrize("pool", native.pools())
+def test_many_threads_at_once(pool: str) -> None:
+    """Whoever finds the threads in use works alone, and all get the same bits."""
+    native.use_pool(pool)
     x_recon, x = torch.randn(2, 300, 1501, generator=torch.Generator().manual_seed(0))
     wanted = fused.masked_mse(x_recon, x, x > 0).item()
-    with ThreadPoolExecutor(8) as pool:
-        losses_ = [pool.submit(fused.masked_mse, x_recon, x, x > 0) for _ in range(400)]
-        assert {loss.result().item() for loss in losses_} == {wanted}
+    with ThreadPoolExecutor(8) as executor:
+        losses_ = [executor.submit(fused.masked_mse, x_recon, x, x > 0) for _ in range(400)]
+        found = {loss.result().item() for loss in losses_}
+    native.use_pool(native.pools()[0])
+    assert found == {wanted}
 
 
 @needs_native

@@ -6,6 +6,10 @@ It is compiled when wavemae is installed, if there is a C compiler, and comes re
 ``WAVEMAE_NATIVE``, read at import, switches it off with ``0``; ``plain`` or ``avx2`` choose the
 instruction set, which otherwise is the best that the processor has.
 
+It works on as many threads as ``torch.get_num_threads()`` says. They are torch's own where torch
+brings GNU's OpenMP, as on Linux, so that no others compete with them; elsewhere, and in a forked
+process, threads of its own, which sleep until there is work. docs/native.md compares them.
+
 What is added up, and how exact that is
 ---------------------------------------
 
@@ -40,7 +44,9 @@ upstream gradient is divided, and a fourth in the conversion to a half.
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 from typing import Any
 
 import torch
@@ -86,7 +92,31 @@ def _load() -> tuple[Any, str]:
     return _native, f"in use, compiled for {name}"
 
 
+def _gnu_openmp() -> int:
+    """Where GNU's OpenMP begins a parallel region, if torch has loaded that; or else 0."""
+    if sys.platform != "linux":
+        return 0
+    begin = getattr(ctypes.CDLL(None), "GOMP_parallel", None)
+    return (ctypes.cast(begin, ctypes.c_void_p).value or 0) if begin else 0
+
+
 _kernels, _status = _load()
+_openmp = _gnu_openmp()
+_POOLS = {**({"threads of torch": _openmp} if _openmp else {}), "threads of its own": 0}
+
+
+def pools() -> tuple[str, ...]:
+    """Whose threads can be used here, the best first: what :func:`use_pool` takes."""
+    return tuple(_POOLS)
+
+
+def use_pool(name: str) -> None:
+    """Use these threads from now on, for measurements and tests; nothing else changes."""
+    if _kernels is not None:
+        _kernels.share(_POOLS[name])
+
+
+use_pool(pools()[0])
 
 
 def is_available() -> bool:
@@ -95,8 +125,9 @@ def is_available() -> bool:
 
 
 def status() -> str:
-    """Whether it is in use and for which instruction set, or why not, in one line."""
-    return f"wavemae.fused.native: {_status}"
+    """Whether it is in use, for which instruction set and on whose threads, or why not: a line."""
+    whose = f", on {pools()[0]}" if is_available() else ""
+    return f"wavemae.fused.native: {_status}{whose}"
 
 
 def reduced(

@@ -10,7 +10,6 @@
 #include <sys/mman.h>
 #endif
 
-#define ALONE 32768  /* elements for which waking another thread does not pay */
 #define HELD 8192    /* elements for which handing over the interpreter's lock does not pay */
 #define FEW_PARTS 64 /* whose sums find room on the stack */
 #define MAPPED ((uintptr_t)1 << 25) /* bytes from which on glibc always maps memory afresh */
@@ -57,9 +56,7 @@ static int is_wide(const problem *p) {
 }
 
 static void run(problem *p, void (*kernel)(void *, int64_t), int64_t threads) {
-    int64_t elements = p->rows * p->columns;
-    if (threads > elements / ALONE) threads = elements / ALONE;
-    if (elements <= HELD) {
+    if (p->rows * p->columns <= HELD) {
         in_parallel(kernel, p, p->parts, 1);
         return;
     }
@@ -176,10 +173,25 @@ static PyObject *choose(PyObject *module, PyObject *argument) {
     return PyUnicode_FromString(found->name);
 }
 
+PyDoc_STRVAR(share_doc,
+             "share(address)\n--\n\n"
+             "Use the threads of the OpenMP whose GOMP_parallel is there, or for 0 threads of our own.");
+
+static PyObject *share(PyObject *module, PyObject *argument) {
+    void *address = PyLong_AsVoidPtr(argument);
+    fork_join start;
+    (void)module;
+    if (PyErr_Occurred()) return NULL;
+    memcpy(&start, &address, sizeof start);
+    share_threads(start);
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef methods[] = {
     {"reduced", (PyCFunction)(void (*)(void))reduced, METH_FASTCALL, reduced_doc},
     {"gradients", (PyCFunction)(void (*)(void))gradients, METH_FASTCALL, gradients_doc},
     {"choose", choose, METH_O, choose_doc},
+    {"share", share, METH_O, share_doc},
     {NULL, NULL, 0, NULL},
 };
 

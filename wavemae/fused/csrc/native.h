@@ -70,4 +70,8 @@ extern const variant variants[]; /* better ones later; ends with one that has no
 void in_parallel(void (*run)(void *, int64_t), void *context, int64_t parts, int64_t threads);
 int prepare_threads(void);
 
+/* GOMP_parallel: runs a function on so many threads, the caller's among them, and waits for all. */
+typedef void (*fork_join)(void (*)(void *), void *, unsigned, unsigned);
+void share_threads(fork_join start); /* or NULL: threads of our own */
+
 #endif

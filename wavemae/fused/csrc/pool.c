@@ -1,12 +1,16 @@
-/* A few threads that wait for work, beside torch's own.
+/* Threads: torch's own, where they can be had, and else a few that wait for work beside them.
 
-Torch's pool cannot be reached without its headers, and a second OpenMP runtime would keep its
-threads spinning and hang after a fork. These sleep until they are woken. The caller takes part, so
-nothing waits for a thread that is slow to wake; whoever finds the pool in use works alone; and a
-forked child starts without threads and makes its own. */
+Torch's threads are those of the OpenMP that it has loaded, in GNU's form: they spin for a while
+after every operator, and so are awake when a loss follows one, while threads of another pool would
+have to be woken, and would find the processor taken. Other OpenMPs cannot be called without a
+compiler's help, and OpenMP hangs after a fork; there, threads of our own sleep until they are woken.
+
+Either way the caller takes part, and whoever finds the threads in use works alone. */
 #include "native.h"
 
 #include <fenv.h>
+
+#define FEW_PARTS 4 /* with less to do it does not pay to call for others */
 
 #ifdef _WIN32
 #include <windows.h>
@@ -37,6 +41,7 @@ static struct {
 } job;
 static int busy;
 static int64_t workers;
+static fork_join shared; /* runs a function on torch's threads, or NULL */
 
 static void take_parts(void) {
     while (job.next < job.parts) {
@@ -104,33 +109,87 @@ static void forget_threads(void) {
     job.next = job.parts = job.helpers = job.inside = 0;
     busy = 0;
     workers = 0;
+    shared = NULL;
 }
 
 int prepare_threads(void) { return pthread_atfork(lock, unlock, forget_threads); }
 #endif
 
+static void on_our_threads(void (*run)(void *, int64_t), void *context, int64_t parts,
+                           int64_t threads) {
+    int64_t helpers = (threads < parts / 2 ? threads : parts / 2) - 1;
+    lock();
+    while (workers < helpers && start_worker()) workers++;
+    job.run = run;
+    job.context = context;
+    job.next = 0;
+    job.parts = parts;
+    job.helpers = helpers;
+    fegetenv(&job.environment);
+    for (int64_t i = 0; i < helpers; i++) wake(&work);
+    take_parts();
+    while (job.inside > 0) await(&done);
+    unlock();
+}
+
+#ifdef __GNUC__
+typedef struct {
+    void (*run)(void *, int64_t);
+    void *context;
+    int64_t next, parts;
+    fenv_t environment;
+} team;
+
+static void join_team(void *given) {
+    team *ours = given;
+    fenv_t before;
+    fegetenv(&before);
+    fesetenv(&ours->environment);
+    for (;;) {
+        int64_t part = __atomic_fetch_add(&ours->next, 1, __ATOMIC_RELAXED);
+        if (part >= ours->parts) break;
+        ours->run(ours->context, part);
+    }
+    fesetenv(&before);
+}
+
+/* All of them, whatever there is to do: OpenMP ends and starts threads if their number changes. */
+static void on_shared_threads(fork_join start, void (*run)(void *, int64_t), void *context,
+                              int64_t parts, int64_t threads) {
+    team ours = {.run = run, .context = context, .next = 0, .parts = parts};
+    fegetenv(&ours.environment);
+    start(join_team, &ours, (unsigned)threads, 0);
+}
+#else
+#define on_shared_threads(start, run, context, parts, threads)                                    \
+    on_our_threads(run, context, parts, threads)
+#endif
+
+void share_threads(fork_join start) {
+    lock();
+    shared = start;
+    unlock();
+}
+
 void in_parallel(void (*run)(void *, int64_t), void *context, int64_t parts, int64_t threads) {
-    if (threads > parts) threads = parts;
-    if (threads > 1) {
+    fork_join start = NULL;
+    int free = 0;
+    if (threads > 1 && parts >= FEW_PARTS) {
         lock();
-        if (!busy) {
-            int64_t wanted = threads - 1;
-            busy = 1;
-            while (workers < wanted && start_worker()) workers++;
-            job.run = run;
-            job.context = context;
-            job.next = 0;
-            job.parts = parts;
-            job.helpers = wanted;
-            fegetenv(&job.environment);
-            for (int64_t i = 0; i < wanted; i++) wake(&work);
-            take_parts();
-            while (job.inside > 0) await(&done);
-            busy = 0;
-            unlock();
-            return;
-        }
+        free = !busy;
+        busy = 1;
+        start = shared;
         unlock();
     }
-    for (int64_t part = 0; part < parts; part++) run(context, part);
+    if (!free) {
+        for (int64_t part = 0; part < parts; part++) run(context, part);
+        return;
+    }
+    if (start != NULL)
+        on_shared_threads(start, run, context, parts, threads);
+    else
+        on_our_threads(run, context, parts, threads);
+    lock();
+    busy = 0;
+    unlock();
 }
