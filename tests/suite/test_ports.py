@@ -14,7 +14,8 @@ import jsonschema
 import pytest
 import torch
 from wavemae.properties import PROPERTIES, TargetError, conduct, load_subject
-from wavemae.properties.ports import pipes, port as ports
+from wavemae.properties.ports import pipes
+from wavemae.properties.ports import port as ports
 from wavemae.properties.ports.unasked import UNASKED
 
 from wavemae import properties
