@@ -36,9 +36,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     reports = [r for r in reporter.stats.get("passed", []) if "test_mutant_dies[" in r.nodeid]
     if not reports:
         return
+    from .mutants import MUTANTS
     from .suite import kill_matrix
 
-    if len(reports) < len(kill_matrix.MUTANTS):
+    if len(reports) < len(MUTANTS):
         return
     raised = [value for r in reports for key, value in r.user_properties if key == "raised at"]
     missed = kill_matrix.unreached(raised)

@@ -237,10 +237,10 @@ situation(
     ),
 )
 def count_beyond_float32(probe: Probe) -> None:
-    operands = (Operand("float64", Constant(value), "one_element") for value in (1.5, 0.5))
+    x_recon, x = (Operand("float64", Constant(value), "one_element") for value in (1.5, 0.5))
     shape = (4097, 4097)  # an odd number of positions, above 2²⁴
     probe.selected = True
-    case = probe.fit(Case("masked_mse", "mean", shape, *operands, Mask("full", 0, "one_element")))
+    case = probe.fit(Case("masked_mse", "mean", shape, x_recon, x, Mask("full", 0, "one_element")))
     got = probe.call(case, probe.build(case))
     roundoffs = shape[0] * shape[1] + 8  # for any order: a tenth of what a count in float32 costs
     if abs(got.item() - 1.0) > roundoffs * 2.0**-53:

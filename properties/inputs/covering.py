@@ -82,12 +82,14 @@ def _made(array: str, variant: int, strength: int) -> list[list[int]]:
 def main() -> int:
     """Make what is stale and write it all."""
     old = _kept() if FILE.exists() else {}
-    kept, outdated = {}, set(stale())
+    kept: dict[str, Any] = {}
+    outdated = set(stale())
     for which in wanted():
         key = _key(*which)
-        kept[key] = old.get(key)
         if key in outdated:
             kept[key] = {"of": digest(which[0]), "rows": _made(*which)}
+        else:
+            kept[key] = old[key]
         print(f"{key}: {len(kept[key]['rows'])} rows{', made' if key in outdated else ''}")
     lines = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in kept.items()]
     FILE.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")

@@ -159,6 +159,8 @@ class Offered:
 
 
 _OWNED = ("contiguous", "transposed")
+_WHOLE = ("as drawn", "nan and inf")
+_SHARED_OUTSIDE = {"same": _WHOLE, "opposite": _WHOLE, "shifted": _WHOLE[:1]}
 # What cannot stand together, by two dimensions each: whether a level of one goes with one of the
 # other. Only what is impossible by itself is left out.
 GOES: tuple[tuple[str, str, Callable[[Any, Any], bool]], ...] = (
@@ -172,8 +174,6 @@ GOES: tuple[tuple[str, str, Callable[[Any, Any], bool]], ...] = (
     ("born", "x_recon", lambda born, layout: born != "parameter" or layout in _OWNED),
     ("born", "alike", lambda born, alike: born != "parameter" or not alike),
 )
-_WHOLE = ("as drawn", "nan and inf")
-_SHARED_OUTSIDE = {"same": _WHOLE, "opposite": _WHOLE, "shifted": _WHOLE[:1]}
 
 
 def together(row: Mapping[str, Any]) -> bool:
@@ -237,8 +237,10 @@ def case_of(row: Mapping[str, Any], salt: int) -> Case:
     if shared:
         layouts[1] = "contiguous"
     mask = Mask(row["mask"], salt, layouts[2])
+    function, reduction = row["call"]
     case = Case(
-        *row["call"],
+        function,
+        reduction,
         shape=row["shape"],
         x_recon=Operand(row["dtypes"][0], layout=layouts[0]),
         x=Operand(row["dtypes"][1], layout=layouts[1]),

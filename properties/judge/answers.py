@@ -117,7 +117,7 @@ def into_grad(call: Call, inputs: Inputs, case: Case, contract: Contract) -> Ans
     loss = call(*inputs)
     answer = Answer(loss, pull(loss, inputs, case, contract, retain_graph=True))
     for name, tensor in wanted.items():
-        if tensor.grad is not held[name] or bool((tensor.grad != 0).any()):
+        if tensor.grad is None or tensor.grad is not held[name] or bool(tensor.grad.any()):
             contract.fail("C14", f"the call wrote into {name}.grad", tensor.grad, "as before")
         tensor.grad = None
     loss.backward(upstream(loss, case.upstream))
@@ -188,9 +188,8 @@ def second_branch(call: Call, inputs: Inputs, case: Case, contract: Contract) ->
     wanted = wanted_gradients(inputs, case)
     if not wanted or case.shared or not math.isfinite(case.upstream):
         return reverse(call, inputs, case, contract)
-    inner = Inputs(
-        *(t.view_as(t) if t.requires_grad else t for t in (inputs.x_recon, inputs.x)), inputs.mask
-    )
+    x_recon, x = (t.view_as(t) if t.requires_grad else t for t in (inputs.x_recon, inputs.x))
+    inner = Inputs(x_recon, x, inputs.mask)
     loss = call(*inner)
     answer = Answer(loss, pull(loss, inner, case, contract, retain_graph=True))
     extra = sum(getattr(inner, name).sum(dtype=torch.float64) for name in wanted)

@@ -155,10 +155,9 @@ class Contract:
             return self._no_gradient_twice(gradient, upstream)
         outside = gradient[~inputs.mask.to(gradient.device)]
         if bool((outside != 0).any()):
-            got = outside[outside != 0][0]
-            return self.fail(
-                "C12", f"the gradient of {name} outside the mask is not zero", got, "0"
-            )
+            leaked = outside[outside != 0][0]
+            what = f"the gradient of {name} outside the mask is not zero"
+            return self.fail("C12", what, leaked, "0")
         if not math.isfinite(upstream):
             return None
         fault = oracle.gradient_fault(
@@ -169,9 +168,9 @@ class Contract:
             upstream=upstream,
         )
         if fault:
-            (row, column), got, wanted, bound = fault
+            (row, column), found, wanted, bound = fault
             what = f"the gradient of {name} is wrong at [{row}, {column}]"
-            self.fail(part, what, repr(got), repr(wanted), f"± {bound:.3g}")
+            self.fail(part, what, repr(found), repr(wanted), f"± {bound:.3g}")
         return None
 
     def _no_gradient_twice(self, gradient: Tensor, upstream: float) -> None:

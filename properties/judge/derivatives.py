@@ -52,7 +52,7 @@ def mapped_grad(call: Call, inputs: Inputs, case: Case, contract: Contract) -> A
     plain = _detached(inputs)
     if case.shared == "same":
         return value_only(call, plain, case, contract)
-    stacks = [torch.stack([torch.zeros_like(t), t]) for t in plain[:2]]
+    stacks = [torch.stack([torch.zeros_like(t), t]) for t in _values(plain)]
     stacks.append(torch.stack([~plain.mask, plain.mask]))
     found, loss = func.vmap(func.grad_and_value(call, argnums=(0, 1)))(*stacks)
     gradients = {name: g[1] for name, g in zip(("x_recon", "x"), found, strict=True)}
@@ -64,7 +64,7 @@ def grad_of_mapped(call: Call, inputs: Inputs, case: Case, contract: Contract) -
     plain = _detached(inputs)
     if case.shared == "same":
         return value_only(call, plain, case, contract)
-    stacks = [torch.stack([torch.zeros_like(t), t]) for t in plain[:2]]
+    stacks = [torch.stack([torch.zeros_like(t), t]) for t in _values(plain)]
     masks = torch.stack([~plain.mask, plain.mask])
 
     def summed(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
@@ -83,7 +83,7 @@ def jvp(call: Call, inputs: Inputs, case: Case, contract: Contract) -> Answer:
         return value_only(call, plain, case, contract)
     given = directions(plain, case)
     before = [tangent.clone() for tangent in given]
-    value, tangent = func.jvp(lambda a, b: call(a, b, plain.mask), tuple(plain[:2]), tuple(given))
+    value, tangent = func.jvp(lambda a, b: call(a, b, plain.mask), _values(plain), tuple(given))
     _right_tangent(tangent, plain, case, contract, given)
     if not all(same_bits(a, b) for a, b in zip(given, before, strict=True)):
         contract.fail("C14", "forward mode modified a tangent", given, before)
@@ -101,7 +101,7 @@ def dual_numbers(call: Call, inputs: Inputs, case: Case, contract: Contract) -> 
     with forward_ad.dual_level():
         duals = [
             forward_ad.make_dual(t, tangent) if name in on else t
-            for name, t, tangent in zip(("x_recon", "x"), plain[:2], given, strict=True)
+            for name, t, tangent in zip(("x_recon", "x"), _values(plain), given, strict=True)
         ]
         value, tangent = forward_ad.unpack_dual(call(*duals, plain.mask))
         _right_tangent(tangent, plain, case, contract, given)
@@ -162,7 +162,7 @@ def reverse_over_forward(call: Call, inputs: Inputs, case: Case, contract: Contr
         value, tangent = func.jvp(lambda p, q: call(p, q, plain.mask), (a, b), tuple(given))
         return tangent, value
 
-    found, value = func.grad(push, argnums=(0, 1), has_aux=True)(*plain[:2])
+    found, value = func.grad(push, argnums=(0, 1), has_aux=True)(*_values(plain))
     gradients = dict(zip(("x_recon", "x"), found, strict=True))
     _right_hessian(gradients, plain, case, contract, given, 1.0, "reverse over forward")
     return Answer(value.detach(), free=True)
@@ -181,7 +181,7 @@ def forward_over_reverse(call: Call, inputs: Inputs, case: Case, contract: Contr
         return (*pulled(u), value)
 
     u, tangent = torch.tensor(3.0, dtype=result), torch.tensor(0.5, dtype=result)
-    first, second = func.jvp(back, (*plain[:2], u), (*given, tangent))
+    first, second = func.jvp(back, (*_values(plain), u), (*given, tangent))
     found = dict(zip(("x_recon", "x"), second[:2], strict=True))
     _right_hessian(found, plain, case, contract, given, 3.0, "forward over reverse", 0.5)
     gradients = dict(zip(("x_recon", "x"), first[:2], strict=True))
@@ -195,7 +195,7 @@ def dual_over_reverse(call: Call, inputs: Inputs, case: Case, contract: Contract
         return value_only(call, plain, case, contract)
     given = directions(plain, case)
     result = contract.probe.wanted_dtype(plain)
-    leaves = [tensor.clone().requires_grad_() for tensor in plain[:2]]
+    leaves = [tensor.clone().requires_grad_() for tensor in _values(plain)]
     with forward_ad.dual_level():
         duals = [forward_ad.make_dual(t, v) for t, v in zip(leaves, given, strict=True)]
         loss = call(*duals, plain.mask)
@@ -205,7 +205,8 @@ def dual_over_reverse(call: Call, inputs: Inputs, case: Case, contract: Contract
         )
         found = torch.autograd.grad(loss, leaves, u, allow_unused=True)
         value = forward_ad.unpack_dual(loss).primal
-        first, second = {}, {}
+        first: dict[str, Any] = {}
+        second: dict[str, Any] = {}
         for name, gradient in zip(("x_recon", "x"), found, strict=True):
             first[name], second[name] = gradient, None
             if isinstance(gradient, Tensor):
@@ -224,7 +225,7 @@ def forward_over_forward(call: Call, inputs: Inputs, case: Case, contract: Contr
     def push(a: Tensor, b: Tensor) -> Any:
         return func.jvp(lambda p, q: call(p, q, plain.mask), (a, b), tuple(first))
 
-    (value, _), (_, curvature) = func.jvp(push, tuple(plain[:2]), tuple(second))
+    (value, _), (_, curvature) = func.jvp(push, _values(plain), tuple(second))
     inside = _wide(plain.mask) > 0
     s, t = (_wide(v[0])[inside] - _wide(v[1])[inside] for v in (first, second))
     divisor = contract.truth.divisor(case.effective_reduction)
@@ -244,7 +245,11 @@ def apart(case: Case) -> bool:
 
 
 def _detached(inputs: Inputs) -> Inputs:
-    return Inputs(*(tensor.detach() for tensor in inputs))
+    return Inputs(inputs.x_recon.detach(), inputs.x.detach(), inputs.mask)
+
+
+def _values(inputs: Inputs) -> tuple[Tensor, Tensor]:
+    return inputs.x_recon, inputs.x
 
 
 def directions(inputs: Inputs, case: Case) -> list[Tensor]:
@@ -254,7 +259,7 @@ def directions(inputs: Inputs, case: Case) -> list[Tensor]:
     """
     found = []
     poisoned = case.x_recon.outside is not None or case.x.outside is not None
-    for number, tensor in enumerate(inputs[:2]):
+    for number, tensor in enumerate(_values(inputs)):
         steps = abs(Lattice(case.salt + 50 + number).values(tensor.numel())) / 2 + 0.125
         eighths = torch.from_numpy(np.floor(steps * 8) / 8).reshape(tensor.shape)
         tangent = eighths.to(tensor.dtype).to(tensor.device)
