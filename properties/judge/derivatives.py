@@ -20,6 +20,9 @@ from .contract import Answer, Contract
 
 Wide = NDArray[Any]
 _LONG = np.longdouble
+# Annotated as of two or three values; without `has_aux` they are two.
+_jvp: Any = func.jvp
+_vjp: Any = func.vjp
 
 
 def vjp(call: Call, inputs: Inputs, case: Case, contract: Contract) -> Answer:
@@ -32,7 +35,7 @@ def vjp(call: Call, inputs: Inputs, case: Case, contract: Contract) -> Answer:
     def loss_of(*given: Tensor) -> Any:
         return call(**{**plain._asdict(), **dict(zip(names, given, strict=True))})
 
-    loss, back = func.vjp(loss_of, *(getattr(plain, name) for name in names))
+    loss, back = _vjp(loss_of, *(getattr(plain, name) for name in names))
     found = back(upstream(loss, case.upstream))
     return Answer(loss, dict(zip(names, found, strict=True)), free=True)
 
@@ -83,7 +86,7 @@ def jvp(call: Call, inputs: Inputs, case: Case, contract: Contract) -> Answer:
         return value_only(call, plain, case, contract)
     given = directions(plain, case)
     before = [tangent.clone() for tangent in given]
-    value, tangent = func.jvp(lambda a, b: call(a, b, plain.mask), _values(plain), tuple(given))
+    value, tangent = _jvp(lambda a, b: call(a, b, plain.mask), _values(plain), tuple(given))
     _right_tangent(tangent, plain, case, contract, given)
     if not all(same_bits(a, b) for a, b in zip(given, before, strict=True)):
         contract.fail("C14", "forward mode modified a tangent", given, before)
@@ -159,7 +162,7 @@ def reverse_over_forward(call: Call, inputs: Inputs, case: Case, contract: Contr
     given = directions(plain, case)
 
     def push(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-        value, tangent = func.jvp(lambda p, q: call(p, q, plain.mask), (a, b), tuple(given))
+        value, tangent = _jvp(lambda p, q: call(p, q, plain.mask), (a, b), tuple(given))
         return tangent, value
 
     found, value = func.grad(push, argnums=(0, 1), has_aux=True)(*_values(plain))
@@ -177,11 +180,11 @@ def forward_over_reverse(call: Call, inputs: Inputs, case: Case, contract: Contr
     result = contract.probe.wanted_dtype(plain)
 
     def back(a: Tensor, b: Tensor, u: Tensor) -> tuple[Tensor, ...]:
-        value, pulled = func.vjp(lambda p, q: call(p, q, plain.mask), a, b)
+        value, pulled = _vjp(lambda p, q: call(p, q, plain.mask), a, b)
         return (*pulled(u), value)
 
     u, tangent = torch.tensor(3.0, dtype=result), torch.tensor(0.5, dtype=result)
-    first, second = func.jvp(back, (*_values(plain), u), (*given, tangent))
+    first, second = _jvp(back, (*_values(plain), u), (*given, tangent))
     found = dict(zip(("x_recon", "x"), second[:2], strict=True))
     _right_hessian(found, plain, case, contract, given, 3.0, "forward over reverse", 0.5)
     gradients = dict(zip(("x_recon", "x"), first[:2], strict=True))
@@ -223,9 +226,9 @@ def forward_over_forward(call: Call, inputs: Inputs, case: Case, contract: Contr
     first, second = directions(plain, case), directions(plain, case.but(salt=case.salt + 1))
 
     def push(a: Tensor, b: Tensor) -> Any:
-        return func.jvp(lambda p, q: call(p, q, plain.mask), (a, b), tuple(first))
+        return _jvp(lambda p, q: call(p, q, plain.mask), (a, b), tuple(first))
 
-    (value, _), (_, curvature) = func.jvp(push, _values(plain), tuple(second))
+    (value, _), (_, curvature) = _jvp(push, _values(plain), tuple(second))
     inside = _wide(plain.mask) > 0
     s, t = (_wide(v[0])[inside] - _wide(v[1])[inside] for v in (first, second))
     divisor = contract.truth.divisor(case.effective_reduction)
