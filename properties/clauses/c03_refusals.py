@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ..inputs import internals
 from ..inputs.bad import (
     BASE,
     DEVICES,
@@ -237,7 +238,7 @@ def in_situations(probe: Probe) -> None:
             refused_there(probe, found)
     if probe.claims.compile:
         refused_there(
-            probe, Situation("compiled", ways.compiled(fullgraph=False), ways.often_compiled)
+            probe, Situation("compiled", ways.compiled(fullgraph=False), internals.often_compiled)
         )
 
 
@@ -265,15 +266,13 @@ def optimised(probe: Probe) -> None:
     needs=(*STRICT, "data_independent"),
 )
 def without_data(probe: Probe) -> None:
-    from torch._subclasses.fake_tensor import FakeTensorMode
-
     bads = [*FEW_TENSORS, *FEW_SHAPES, *REDUCTION[:1], *REDUCTION[9:12]]
     bads += [Bad(n, "torch.empty(good.shape, dtype=good.dtype)", ValueError, ()) for n in NAMES[1:]]
     for number, (kind, bad) in enumerate(itertools.product(("meta", "fake"), bads)):
         if bad.make.startswith("torch.empty") and kind == "fake":
             continue
         case, inputs = good_call(probe, number)
-        mode = FakeTensorMode(allow_non_fake_inputs=True) if kind == "fake" else nullcontext()
+        mode = internals.fake_mode() if kind == "fake" else nullcontext()
         with mode as fake:
 
             def placed(tensor: Tensor, fake: Any = fake) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from ..inputs import internals
 from ..inputs.cases import Case, Inputs
 from ..inputs.grids import GRADS, SAME_PAIRS, small_grid
 from ..judge.probe import Probe
@@ -83,12 +84,10 @@ def meta(probe: Probe, case: Case) -> None:
     ),
 )
 def fake(probe: Probe, case: Case) -> None:
-    from torch._subclasses.fake_tensor import FakeTensorMode
-
     case = probe.without_gradients(case)
     real = probe.build(case)
     probe.note(real.mask)
-    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+    with internals.fake_mode() as mode:
         inputs = _placed(real, lambda t: mode.from_tensor(t))
         loss = probe.call(case, inputs)
         if case.grads:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..inputs import internals
 from ..inputs.cases import Case
 from ..inputs.effort import Effort
 from ..inputs.grids import CALLS, GRADS
@@ -34,9 +35,7 @@ class _Counting:
         self.graphs += 1
         if self.thin:
             return graph.forward
-        from torch._dynamo.backends.debugging import aot_eager
-
-        return aot_eager(graph, example_inputs)
+        return internals.aot_eager()(graph, example_inputs)
 
 
 def _every_call(probe: Probe) -> Callable[[Tensor, Tensor, Tensor], tuple[Any, ...]]:
@@ -183,7 +182,7 @@ situation(
     needs=("compile",),
     cost=10,
     wrap=ways.compiled(),
-    around=ways.often_compiled,
+    around=internals.often_compiled,
     prepare=torch.compiler.reset,
     array="compiled",
     ordered=False,
@@ -200,7 +199,7 @@ situation(
     needs=("compile", "gradients"),
     cost=10,
     wrap=ways.compiled(backend="aot_eager"),
-    around=ways.often_compiled,
+    around=internals.often_compiled,
     prepare=torch.compiler.reset,
     array="compiled backward",
     ordered=False,

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from . import layouts, text
+from .internals import neg_view
 from .masks import Mask, mask_bits
 from .operands import Operand, filled
 from .plain import operand_from, plain
@@ -80,7 +81,7 @@ class Case:
             wide = torch.cat([x_recon, x_recon[:, :1]], dim=1)
             x_recon, x = wide[:, : self.shape[1]], wide[:, wide.shape[1] - self.shape[1] :]
         if self.shared == "opposite":
-            x = torch._neg_view(x_recon)
+            x = neg_view(x_recon)
         if self.shared == "same":
             x_recon = x = self._born(x_recon, bool(self.grads))
         else:

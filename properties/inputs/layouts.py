@@ -13,6 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .internals import NEG_VIEW, neg_view
+
 Shape = tuple[int, int]
 
 
@@ -166,11 +168,11 @@ class _Negated(Layout):
     name = "negated"
 
     def build(self, values: Tensor) -> Tensor:
-        return torch._neg_view(-values) if values.is_floating_point() else values.clone()
+        return neg_view(-values) if values.is_floating_point() else values.clone()
 
     def text(self, values: list[Any], shape: Shape, dtype: torch.dtype) -> str:
         made = super().text(values, shape, dtype)
-        return made if dtype == torch.bool else f"torch._neg_view(-{made})"
+        return made if dtype == torch.bool else f"{NEG_VIEW}(-{made})"
 
 
 class _FarRows(_InBuffer):

@@ -15,17 +15,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch._C import _len_torch_dispatch_stack, _len_torch_function_stack
+
+from ..inputs import internals
 
 
 def _numpy_state() -> bytes:
     state: dict[str, Any] = np.random.get_state(legacy=False)["state"]
     return bytes(state["key"].tobytes()) + bytes(str(state["pos"]), "ascii")
-
-
-def _modes() -> tuple[int, int]:
-    """How many modes are entered."""
-    return _len_torch_dispatch_stack(), _len_torch_function_stack()
 
 
 _READ: dict[str, Callable[[], Any]] = {
@@ -45,8 +41,8 @@ _READ: dict[str, Callable[[], Any]] = {
     "cuDNN deterministic": lambda: torch.backends.cudnn.deterministic,
     "TF32 in cuDNN": lambda: torch.backends.cudnn.allow_tf32,
     "warnings of torch always": torch.is_warn_always_enabled,
-    "print options of torch": torch._tensor_str.get_printoptions,
-    "dispatch and function modes": _modes,
+    "print options of torch": internals.print_options,
+    "dispatch and function modes": internals.modes,
     "flush of subnormals": lambda: (torch.tensor([1e-40]) * 1.0).item() == 0.0,
     "torch random state": lambda: torch.get_rng_state().numpy().tobytes(),
     "random state of Python": random.getstate,

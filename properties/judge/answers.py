@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..inputs import internals
 from ..inputs.cases import Case, Inputs
 from ..inputs.masks import Mask
 from ..inputs.values import Lattice
@@ -58,11 +59,11 @@ def pull(
     if not wanted:
         return {}
     u = upstream(loss, case.upstream if given is None else given)
-    version, before = u._version, u.clone()
+    version, before = internals.version(u), u.clone()
     found = torch.autograd.grad(
         loss, list(wanted.values()), u, allow_unused=True, retain_graph=retain_graph
     )
-    if u._version != version or not same_bits(u, before):
+    if internals.version(u) != version or not same_bits(u, before):
         contract.fail("C14", "backward modified the upstream gradient", u, before)
     for name, gradient in zip(wanted, found, strict=True):
         if gradient is None or not gradient.numel():

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..inputs import internals
 from ..inputs.cases import NAMES, Case, Inputs
 from . import ambient, oracle
 from .bits import same_bits
@@ -278,11 +279,11 @@ def _photo(tensor: Tensor) -> dict[str, Any]:
     whole = torch.empty(0, dtype=torch.uint8, device=tensor.device).set_(memory)
     return {
         "values": whole.clone(),
-        "version": 0 if tensor.is_inference() else tensor._version,
+        "version": 0 if tensor.is_inference() else internals.version(tensor),
         "requires_grad": tensor.requires_grad,
         "strides": (tensor.shape, tensor.stride(), tensor.storage_offset(), tensor.dtype),
         "memory": memory.data_ptr(),
-        "hooks": (len(tensor._backward_hooks or ()), tensor.is_neg()),
+        "hooks": (internals.hooks(tensor), tensor.is_neg()),
         ".grad": None if not tensor.is_leaf or tensor.grad is None else id(tensor.grad),
     }
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ..inputs.cases import DEFAULT_REDUCTION, Case, Inputs
+from ..inputs.internals import version as version_of
 from ..inputs.masks import Mask
 from ..inputs.operands import Operand
 from ..inputs.values import Lattice
@@ -186,7 +187,7 @@ class Probe:
             )
         wrt = [getattr(inputs, name) for name in case.grads]
         upstream = torch.full_like(loss, case.upstream)
-        version = upstream._version
+        version = version_of(upstream)
         found = torch.autograd.grad(
             loss,
             wrt,
@@ -195,7 +196,7 @@ class Probe:
             create_graph=create_graph,
             allow_unused=True,
         )
-        if upstream._version != version:
+        if version_of(upstream) != version:
             raise Violation(
                 "backward modified the upstream gradient", got=upstream, wanted=repr(case.upstream)
             )

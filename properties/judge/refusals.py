@@ -16,6 +16,7 @@ from ..inputs.bad import ALIKE, BASE, DEVICES, FEW, Bad, bases
 from ..inputs.cases import NAMES, Case, Inputs
 from ..inputs.effort import Effort
 from ..inputs.grids import CALLS
+from ..inputs.internals import version as version_of
 from . import ambient
 from .bits import same_bits
 from .probe import Probe
@@ -32,7 +33,7 @@ def refused(probe: Probe, bad: Bad, case: Case, *, words: bool = False) -> None:
     given: dict[str, Any] = dict(zip(NAMES, inputs, strict=True))
     if bad.argument in given:
         given[bad.argument] = bad.value(given[bad.argument])
-    before = {name: (t.clone(), t._version) for name, t in given.items() if _plain_tensor(t)}
+    before = {name: (t.clone(), version_of(t)) for name, t in given.items() if _plain_tensor(t)}
     text = partial(_bad_call, probe, bad, case)
     wanted = " or ".join(
         e.__name__ for e in (bad.error if isinstance(bad.error, tuple) else (bad.error,))
@@ -65,7 +66,7 @@ def refused(probe: Probe, bad: Bad, case: Case, *, words: bool = False) -> None:
         return
     for name, (copy, version) in before.items():
         tensor = given[name]
-        if tensor._version != version or not same_bits(tensor, copy):
+        if version_of(tensor) != version or not same_bits(tensor, copy):
             raise Violation(
                 f"{name} was modified by a call that was refused",
                 got=tensor,
@@ -207,14 +208,14 @@ def nothing_changed(probe: Probe) -> None:
         case, inputs = good_call(probe, number)
         given, keyword = spoilt(bad, case, inputs)
         copies = [t.clone() for t in inputs]
-        versions = [t._version for t in inputs]
+        versions = [version_of(t) for t in inputs]
         before = before or ambient.snapshot()
         probe.calls += 1
         with suppress(Exception):
             probe.function(case.function)(*given, **keyword)
         changed = ambient.differences(before, ambient.snapshot())
         for name, tensor, copy, version in zip(NAMES, inputs, copies, versions, strict=True):
-            if tensor._version != version or not torch.equal(tensor, copy):
+            if version_of(tensor) != version or not torch.equal(tensor, copy):
                 changed.append(name)
         if changed:
             raise Violation(

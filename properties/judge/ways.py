@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, func
 
+from ..inputs import internals
 from ..inputs.cases import NAMES
 from .answers import Call
 from .modes import Context, set_to
@@ -151,16 +152,6 @@ def compiled(*, backend: str = "eager", fullgraph: bool = True) -> Wrap:
     return wrap
 
 
-def often_compiled() -> contextlib.AbstractContextManager[Any]:
-    """As many compilations of one function as there are kinds of calls."""
-    import torch._dynamo as dynamo
-
-    patched: contextlib.AbstractContextManager[Any] = dynamo.config.patch(
-        recompile_limit=4000, accumulated_recompile_limit=10000
-    )
-    return patched
-
-
 @contextlib.contextmanager
 def process_group() -> Iterator[None]:
     """A process that belongs to a process group of four, whose other members do not exist.
@@ -168,10 +159,9 @@ def process_group() -> Iterator[None]:
     torch's own fake group: collectives return at once, and change nothing.
     """
     from torch import distributed
-    from torch.testing._internal.distributed.fake_pg import FakeStore
 
     hook = sys.excepthook
-    distributed.init_process_group("fake", rank=0, world_size=4, store=FakeStore())
+    distributed.init_process_group("fake", rank=0, world_size=4, store=internals.fake_store())
     try:
         sys.excepthook = hook  # torch puts its own there
         yield

@@ -25,6 +25,7 @@ from typing import Any, Literal
 import torch
 from torch import distributed
 
+from ..inputs import internals
 from ..judge.violation import SuiteError
 from ..subject import Subject
 from .jobs import GRACE, OLDEST, PATIENCE, START, Answer, Job
@@ -79,7 +80,7 @@ class Ranks:
         self._connections: list[Any] = []
         context: Any = multiprocessing.get_context(start_method())
         if start_method() == "fork":
-            for module in ("torch.distributed.tensor", "torch._dynamo"):  # which DTensor uses
+            for module in ("torch.distributed.tensor", internals.DYNAMO):  # which DTensor uses
                 importlib.import_module(module)  # once here, not once a rank
         sent = subject.target if start_method() == "spawn" and subject.target else subject
         try:
