@@ -211,7 +211,7 @@ situation(
     "C16-anomaly-mode",
     "In anomaly mode, a call keeps its whole contract.",
     catches="a second path",
-    around=ways.anomaly_mode,
+    derive=answers.in_anomaly_mode,
 )
 situation(
     "C16-low-precision",

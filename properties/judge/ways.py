@@ -43,7 +43,6 @@ deterministic: Context = partial(
 low_precision: Context = partial(
     set_to, torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, "medium"
 )
-anomaly_mode: Context = partial(torch.autograd.set_detect_anomaly, True, check_nan=False)
 
 
 def under(context: Context) -> Wrap:
