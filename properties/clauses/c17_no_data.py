@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..inputs import internals
 from ..inputs.cases import Case, Inputs
@@ -97,7 +96,7 @@ def fake(probe: Probe, case: Case) -> None:
     _right_kind(probe, loss, case, real, inputs)
 
 
-class _ReadsBack(TorchDispatchMode):
+class _ReadsBack(internals.TorchDispatchMode):
     """Records operators that bring data to the host, or whose output's shape depends on data."""
 
     NAMES = frozenset(

@@ -11,6 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+# Sees every operator that a call runs.
+from torch.utils._python_dispatch import TorchDispatchMode as TorchDispatchMode
+
 # torch negates lazily what `conj().imag` gives; this makes such a view of any real tensor.
 neg_view = torch._neg_view
 NEG_VIEW = "torch._neg_view"  # as a reproducer writes it

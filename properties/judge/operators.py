@@ -6,11 +6,10 @@ import contextlib
 import itertools
 from typing import Any
 
-from torch.utils._python_dispatch import TorchDispatchMode
-
 from ..inputs.bad import BASE, DEVICES, MASK_DTYPES, NON_TENSORS, REDUCTION, SHAPES, VALUE_DTYPES
 from ..inputs.cases import NAMES
 from ..inputs.grids import CALLS
+from ..inputs.internals import TorchDispatchMode
 from .probe import Probe
 from .violation import Violation
 
