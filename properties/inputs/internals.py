@@ -26,6 +26,11 @@ def version(tensor: Tensor) -> int:
     return tensor._version
 
 
+def in_memory(tensor: Tensor) -> Tensor:
+    """The tensor, or where forward mode has it as zeros without memory, as zeros with some."""
+    return torch.zeros(tensor.shape, dtype=tensor.dtype) if tensor._is_zerotensor() else tensor
+
+
 def hooks(tensor: Tensor) -> int:
     """How many hooks stand on a tensor; there is no public way to count them."""
     return len(tensor._backward_hooks or ())

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..inputs import internals
 from ..inputs.cases import Inputs
 
 SUM_ROUNDOFFS = 256  # derived at the end of CONTRACT.md
@@ -157,7 +158,8 @@ def _distinct(
 
 def as_array(tensor: Tensor) -> NDArray[np.float64]:
     """The tensor's values in float64 (which holds every supported dtype exactly), or its bits."""
-    tensor = tensor.detach().resolve_neg().cpu()  # NumPy knows no lazy negation
+    # NumPy knows neither lazy negation nor the zeros without memory of forward mode.
+    tensor = internals.in_memory(tensor.detach()).resolve_neg().cpu()
     array = (tensor if tensor.dtype == torch.bool else tensor.double()).numpy()
     return np.asarray(array)
 
