@@ -106,7 +106,9 @@ class Situation:
             found += _some_large(offered, start)
         kept = [pair for pair in found if self.only is None or self.only(pair[1])]
         if spend.profile == "quick":
-            kept = kept[:: max(1, len(kept) // _QUICK)]
+            few = _QUICK if self.simplify and self.array != "large" else _QUICK // 3
+            kept = [pair for pair in kept if pair[1].count < 10**6]
+            kept = kept[:: max(1, -(-len(kept) // few))]
         return kept
 
     def calls(self, probe: Probe, case: Case) -> Call:
