@@ -20,25 +20,24 @@ class Entry:
         return self.id.partition("-")[0]
 
 
+def _entry(identifier: ast.expr, statement: ast.expr) -> Entry:
+    return Entry(ast.literal_eval(identifier), ast.literal_eval(statement))
+
+
 @functools.cache
 def entries() -> tuple[Entry, ...]:
-    """Every property that a `@prop(...)` in `clauses/` registers, in the order of the clauses."""
+    """Every property that `prop` or `situation` registers, in the order of the clauses."""
     found = []
-    for file in sorted((Path(__file__).parents[1] / "clauses").glob("*.py")):
-        text = file.read_text(encoding="utf-8")
-        if "@prop(" not in text:
-            continue
-        for node in ast.walk(ast.parse(text)):
-            if isinstance(node, ast.FunctionDef):
-                for call in node.decorator_list:
-                    if isinstance(call, ast.Call) and ast.unparse(call.func) == "prop":
-                        said = {k.arg: k.value for k in call.keywords}
-                        found.append(
-                            Entry(
-                                ast.literal_eval(call.args[0]),
-                                ast.literal_eval(said["statement"]),
-                            )
-                        )
+    for file in sorted((Path(__file__).parents[1] / "clauses").glob("c*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call):
+                continue
+            name = ast.unparse(node.func)
+            if name == "prop":
+                said = {k.arg: k.value for k in node.keywords}
+                found.append(_entry(node.args[0], said["statement"]))
+            elif name == "situation":
+                found.append(_entry(*node.args))
     return tuple(sorted(found, key=lambda entry: (int(entry.clause[1:]), entry.id)))
 
 

@@ -190,7 +190,10 @@ def levels_of(array: str) -> dict[str, tuple[Any, ...]]:
 def rows(array: str, variant: int, offered: Offered, strength: int = 2) -> tuple[Row, ...]:
     """The rows of an array, with what is not offered replaced by something that is."""
     levels = levels_of(array)
-    kept = {name: offered.levels(name, given) for name, given in levels.items()}
+    kept = {
+        name: offered.levels(name, given) or offered.levels(name, LEVELS[name])
+        for name, given in levels.items()
+    }
     if not all(kept.values()):
         return ()
     found = {}

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import random
-import sys
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
@@ -295,7 +294,7 @@ def _simplest(
 
 def _make_ready(found: Situation) -> None:
     """What torch changes or says when it does a thing for the first time is not the subject's."""
-    _torch_imported()
+    import_torch()
     if found.prepare is not None:
         found.prepare()
     with found.around():
@@ -303,7 +302,7 @@ def _make_ready(found: Situation) -> None:
 
 
 @functools.cache
-def _torch_imported() -> None:
+def import_torch() -> None:
     """Have torch import now what it imports at first use: that sets filters and a variable."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -322,16 +321,15 @@ def _compared(found: Situation, probe: Probe) -> Iterator[None]:
     if not found.quiet:
         yield
         return
-    random.seed(3)
-    np.random.seed(4)
-    torch.manual_seed(5)
-    before = ambient.snapshot()
-    with ambient.listening() as heard:
-        yield
-    if sys.exc_info()[0] is not None:
-        return
-    changed = ambient.differences(before, ambient.snapshot())
-    changed += [f"{where}: {words[:80]!r}" for where, words in heard.items() if words]
+    with ambient.restored():
+        random.seed(3)
+        np.random.seed(4)
+        torch.manual_seed(5)
+        before = ambient.snapshot()
+        with ambient.listening() as heard:
+            yield
+        changed = ambient.differences(before, ambient.snapshot())
+        changed += [f"{where}: {words[:80]!r}" for where, words in heard.items() if words]
     if changed:
         raise Violation(
             "the calls changed globals, or were heard",

@@ -43,6 +43,7 @@ from ..inputs.drawing import BACKEND
 from ..inputs.effort import PROFILES, Effort
 from ..judge import ambient
 from ..judge.probe import RAISED, Probe
+from ..judge.situation import import_torch
 from ..judge.violation import SuiteError, Violation
 from ..subject import Subject
 from . import blame, ledger, stopping
@@ -142,6 +143,8 @@ def conduct(
 
 def _restoring(prop: Property, probe: Probe, spend: Effort, examples: list[int]) -> None:
     """Run the property, and put the state of the process back."""
+    if prop.sweep is not None:
+        import_torch()
     with ambient.restored():
         before = ambient.snapshot()
         try:

@@ -78,7 +78,9 @@ SUBJECTS = {
 def test_one_line_of_claims_makes_it_green(name: str) -> None:
     """Every property passes, is not claimed, or needs a target; and most are run."""
     states = {i: conduct(SUBJECTS[name], i, "quick") for i in LIGHT}
-    blamed = {i: o.reason for i, o in states.items() if o.state not in ("pass", "not claimed", "skipped")}
+    blamed = {
+        i: o.reason for i, o in states.items() if o.state not in ("pass", "not claimed", "skipped")
+    }
     assert blamed == {}
     assert sum(o.state == "pass" for o in states.values()) >= 40
 
