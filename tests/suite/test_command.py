@@ -147,11 +147,11 @@ def test_a_hang_in_one_process_costs_its_row(tmp_path: Path) -> None:
     """Under `-n 0` a time limit interrupts the call, and the run goes on."""
     text = MISBEHAVING["hangs.py"].format(call=CALL, end=END)
     target = write(tmp_path, "hangs.py", "from wavemae.models import losses\n" + text)
-    done = run(tmp_path, target, "-k", "C7-empty or C1-keywords", "-n", "0", "--timeout", "3")
+    done = run(tmp_path, target, "-k", "C7-empty or C1-keyword-only", "-n", "0", "--timeout", "3")
     assert done.code == 1, done.output
     cells = done.cells(target)
     assert cells["C7-empty"]["reason"] == "no answer within 3 s"
-    assert cells["C1-keywords"]["state"] == "pass"
+    assert cells["C1-keyword-only"]["state"] == "pass"
 
 
 def test_violation_exits_1_and_explains(tmp_path: Path) -> None:
