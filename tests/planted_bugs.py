@@ -1,4 +1,4 @@
-"""Mistakes planted in the C code of wavemae.fused: ``python -m tests.planted_bugs`` finds them all.
+"""Mistakes planted in the C code of wavemae.fused: ``python tests/planted_bugs.py`` finds them all.
 
 Each is compiled into a module of its own, which then takes the place of the installed one: for some
 thousand calls of tests/fuzzing.py, and, if those pass, for the property that is named.
