@@ -16,7 +16,7 @@ from wavemae.fused import native
 
 from . import gate, report
 from .implementations import GROWING, IMPLEMENTATIONS
-from .measure import PATIENCE, Timing, fastest, measure
+from .measure import Timing, fastest, measure
 from .workloads import ONE_PASS, Workload, growth, workloads
 
 _NOT_MEASURED = pytest.StashKey[dict[str, str]]()
@@ -30,7 +30,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("wavemae benchmarks")
     group.addoption("--scope", choices=("short", "full", "gate"), default="short")
     group.addoption("--budget", type=float, default=1.5, help="seconds of rounds per workload")
-    group.addoption("--patience", type=float, default=PATIENCE, help="seconds to wait for others")
     group.addoption("--threads", type=int, help="torch's threads, its own choice by default")
     group.addoption("--report", type=Path, help="folder for benchmarks.md and its pictures")
     group.addoption("--gate", action="store_true", help=f"hold ratios against {RECORD.name}")
@@ -103,11 +102,7 @@ def measured(request: pytest.FixtureRequest, compiler: None) -> tuple[Workload, 
     for _ in range(_ATTEMPTS if _gated(config) else 1):
         try:
             timings = measure(
-                workload,
-                chosen,
-                config.getoption("--budget"),
-                config.getoption("--plant"),
-                config.getoption("--patience"),
+                workload, chosen, config.getoption("--budget"), config.getoption("--plant")
             )
         except torch.OutOfMemoryError:
             not_measured[workload.id] = "its inputs do not fit the device's memory"

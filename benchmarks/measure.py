@@ -30,8 +30,7 @@ SAMPLE_SECONDS = 0.002
 MOST_CALLS = 1000
 FEWEST_ROUNDS, MOST_ROUNDS = 7, 25
 MOST_CHECKED = 2**26  # elements
-MOST_ATTEMPTS = 3  # to time undisturbed
-PATIENCE = 20.0  # seconds to wait for others before each of them
+MOST_ATTEMPTS, MOST_WAITING = 3, 20.0  # to time undisturbed; seconds to wait before each
 
 
 @dataclass
@@ -60,7 +59,6 @@ def measure(
     implementations: Mapping[str, Implementation],
     budget: float,
     planted: str | None = None,
-    patience: float = PATIENCE,
 ) -> dict[str, Timing]:
     """Timings by name, those of the floors among them, of rounds that take some `budget` seconds.
 
@@ -69,7 +67,6 @@ def measure(
         implementations: which; a peer that raises gets its error as `failure`, ours must not.
         budget: seconds to spend on the rounds, beyond the fewest that are always run.
         planted: name of an implementation that is made to do everything twice.
-        patience: seconds to wait, three times at most, until other processes rest.
     """
     copies = workload.inputs()
     exact = _exact(workload, copies[0])
@@ -96,7 +93,7 @@ def measure(
         else:
             steps[name] = _twice(step) if name == planted else step
     if "floor" in steps:
-        _take_turns(workload, copies, steps, timings, budget, patience)
+        _take_turns(workload, copies, steps, timings, budget)
     return timings
 
 
@@ -106,12 +103,11 @@ def _take_turns(
     steps: Mapping[str, Step],
     timings: Mapping[str, Timing],
     budget: float,
-    patience: float,
 ) -> None:
     """Rounds, and the calmest if others disturb them."""
     calmest = float("inf")
     for _ in range(MOST_ATTEMPTS):
-        wait_until_calm(patience)
+        wait_until_calm(MOST_WAITING)
         with Others() as others:
             seconds = _rounds(workload, copies, steps, budget)
         share = others.share or 0.0
