@@ -1,9 +1,11 @@
-"""Whether other processes were at work while something was timed, by Linux's account of time."""
+"""Other processes while something is timed: whether they work, and a way to hold them up."""
 
 from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 CALM = 0.1  # of one processor's time, used by others
@@ -51,3 +53,23 @@ def wait_until_calm(seconds: float) -> None:
             time.sleep(_POLL_SECONDS)
         if others.share is None or others.share <= CALM:
             return
+
+
+@contextmanager
+def first_in_line(wanted: bool) -> Iterator[None]:
+    """All threads of this process go before those of others, if wanted.
+
+    It leaves others a twentieth of the time. Linux, for root: PermissionError for anyone else.
+    """
+    if wanted:
+        _schedule(os.SCHED_FIFO, 1)
+    try:
+        yield
+    finally:
+        if wanted:
+            _schedule(os.SCHED_OTHER, 0)
+
+
+def _schedule(policy: int, priority: int) -> None:
+    for thread in os.listdir("/proc/self/task"):
+        os.sched_setscheduler(int(thread), policy, os.sched_param(priority))

@@ -30,6 +30,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("wavemae benchmarks")
     group.addoption("--scope", choices=("short", "full", "gate"), default="short")
     group.addoption("--budget", type=float, default=1.5, help="seconds of rounds per workload")
+    group.addoption(
+        "--priority", action="store_true", help="hold up others meanwhile (Linux, root)"
+    )
     group.addoption("--threads", type=int, help="torch's threads, its own choice by default")
     group.addoption("--report", type=Path, help="folder for benchmarks.md and its pictures")
     group.addoption("--gate", action="store_true", help=f"hold ratios against {RECORD.name}")
@@ -102,7 +105,11 @@ def measured(request: pytest.FixtureRequest, compiler: None) -> tuple[Workload, 
     for _ in range(_ATTEMPTS if _gated(config) else 1):
         try:
             timings = measure(
-                workload, chosen, config.getoption("--budget"), config.getoption("--plant")
+                workload,
+                chosen,
+                config.getoption("--budget"),
+                config.getoption("--plant"),
+                config.getoption("--priority"),
             )
         except torch.OutOfMemoryError:
             not_measured[workload.id] = "its inputs do not fit the device's memory"

@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .calm import CALM, Others, wait_until_calm
+from .calm import CALM, Others, first_in_line, wait_until_calm
 from .floor import floor, one_pass
 from .implementations import DEFINITION, Implementation
 from .workloads import ONE_PASS, Inputs, Step, Workload
@@ -59,6 +59,7 @@ def measure(
     implementations: Mapping[str, Implementation],
     budget: float,
     planted: str | None = None,
+    priority: bool = False,
 ) -> dict[str, Timing]:
     """Timings by name, those of the floors among them, of rounds that take some `budget` seconds.
 
@@ -67,6 +68,7 @@ def measure(
         implementations: which; a peer that raises gets its error as `failure`, ours must not.
         budget: seconds to spend on the rounds, beyond the fewest that are always run.
         planted: name of an implementation that is made to do everything twice.
+        priority: whether other processes are held up meanwhile, for seconds at a time.
     """
     copies = workload.inputs()
     exact = _exact(workload, copies[0])
@@ -93,7 +95,7 @@ def measure(
         else:
             steps[name] = _twice(step) if name == planted else step
     if "floor" in steps:
-        _take_turns(workload, copies, steps, timings, budget)
+        _take_turns(workload, copies, steps, timings, budget, priority)
     return timings
 
 
@@ -103,12 +105,13 @@ def _take_turns(
     steps: Mapping[str, Step],
     timings: Mapping[str, Timing],
     budget: float,
+    priority: bool,
 ) -> None:
     """Rounds, and the calmest if others disturb them."""
     calmest = float("inf")
     for _ in range(MOST_ATTEMPTS):
-        wait_until_calm(MOST_WAITING)
-        with Others() as others:
+        wait_until_calm(0.0 if priority else MOST_WAITING)
+        with Others() as others, first_in_line(priority):
             seconds = _rounds(workload, copies, steps, budget)
         share = others.share or 0.0
         if share < calmest:

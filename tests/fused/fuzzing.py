@@ -1,4 +1,4 @@
-"""Random calls of wavemae.fused with exact answers: ``python -m tests.fused.fuzzing --calls N``.
+"""Random calls of wavemae.fused, each with an exact answer: `python tests/fused/fuzzing.py`.
 
 Halves are whole numbers from −8 to 8, and others multiples of 1/64 up to there, so that all sums up
 to a block's are exact, and the native part must be right to the bit; torch operators, where it is

@@ -1,4 +1,4 @@
-"""Mistakes planted in the C code of wavemae.fused: `python -m tests.fused.planted_bugs` finds all.
+"""Mistakes planted in the C code of wavemae.fused: `python tests/fused/planted_bugs.py`.
 
 Each is compiled into a module of its own, which then takes the place of the installed one: for some
 thousand calls of tests/fused/fuzzing.py, and, if those pass, for the property that is named.

@@ -1,6 +1,7 @@
 """Builds wavemae with GCC's sanitizers, or runs a command with them: for `tox run -e sanitize`.
 
-The sanitizer must be in the process before anything is allocated, hence LD_PRELOAD.
+The sanitizer must be in the process before anything is allocated, hence LD_PRELOAD; and with it the
+library of C++, or it ends the process at the first exception that torch throws.
 """
 
 from __future__ import annotations
@@ -20,9 +21,12 @@ def main() -> int:
         source = f"{Path(__file__).parents[2]}[properties]"
         command = [sys.executable, "-m", "pip", "install", "--quiet", source]
         return subprocess.call(command, env={**os.environ, "WAVEMAE_CFLAGS": FLAGS})
-    library = subprocess.check_output([compiler, "-print-file-name=libasan.so"], text=True).strip()
+    libraries = " ".join(
+        subprocess.check_output([compiler, f"-print-file-name={name}"], text=True).strip()
+        for name in ("libasan.so", "libstdc++.so.6")
+    )
     # Python and torch keep memory until the end; that is no leak of ours.
-    environment = {"LD_PRELOAD": library, "ASAN_OPTIONS": "detect_leaks=0", **os.environ}
+    environment = {"LD_PRELOAD": libraries, "ASAN_OPTIONS": "detect_leaks=0", **os.environ}
     return subprocess.call(sys.argv[1:], env=environment)
 
 

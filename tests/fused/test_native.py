@@ -383,7 +383,7 @@ def test_tensors_without_memory_go_elsewhere() -> None:
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
 def test_planted_bugs_fit_the_code(bug: Bug) -> None:
-    """What `python -m tests.fused.planted_bugs` would change is there once, and changes."""
+    """What `python tests/fused/planted_bugs.py` would change is there once, and changes."""
     assert (SOURCES / bug.file).read_text().count(bug.text) == 1
     assert bug.text != bug.becomes
 
