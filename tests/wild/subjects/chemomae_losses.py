@@ -22,9 +22,9 @@ SUBJECT = Subject(
         "C12-empty-trains": 'docstring: "The empty `mean` fallback creates a constant Tensor '
         'without a gradient connection"',
         "C12-excluded-gradient": _FINITE,
-        "C12-excluded-second-order": _FINITE,
+        "C13-second-order": _FINITE,
         "C12-excluded-sizes": _FINITE,
-        "C12-excluded-transforms": _FINITE,
+        "C19-grad": _FINITE,
     },
     imports="from chemomae.models.losses import masked_mse, masked_sse",
 )

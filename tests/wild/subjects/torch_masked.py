@@ -42,7 +42,6 @@ SUBJECT = Subject(
             "C12-empty-trains",
             "C16-history",
             "C19-vmap",
-            "C19-vmap-empty",
         ),
         _EMPTY,
     ),
