@@ -17,7 +17,7 @@ from ..judge.history import right_whatever_happened
 from ..judge.probe import Probe
 from ..judge.threads import right_in_threads
 from ..judge.violation import Violation
-from .registry import prop, without_target
+from .registry import STRICT, prop, without_target
 from .situations import situation
 
 
@@ -248,6 +248,7 @@ situation(
     "C16-after-refusals",
     "After calls that were refused, a call keeps its whole contract.",
     catches="what a refused call leaves behind",
+    needs=STRICT,
     wrap=ways.after(ways.refused_calls),
     array="small",
 )
