@@ -68,15 +68,14 @@ def zero_from_the_sum_of_x_recon(x_recon, x, mask, reduction):
 @mutant(
     "C7",
     "nothing masked: a fresh leaf, the graph is cut (seen in biotrainer)",
-    "C12-excluded-gradient",
-    "C13-forward-mode",
+    "C12-empty-trains",
 )
 def fresh_leaf_for_nothing(x_recon, x, mask, reduction):
     loss = right(x_recon, x, mask, reduction)
     return loss if mask.any() else torch.zeros_like(loss, requires_grad=True)
 
 
-@mutant("C7", "nothing masked: a Python float", "C5-result", "C13-into-grad")
+@mutant("C7", "nothing masked: a Python float", "C5-result")
 def float_for_nothing(x_recon, x, mask, reduction):
     return right(x_recon, x, mask, reduction) if mask.any() else 0.0
 
@@ -89,8 +88,7 @@ def all_positions_for_nothing(x_recon, x, mask, reduction):
 @mutant(
     "C7",
     "the epsilon for an empty mask is 0 in half precision (seen in pylate #239)",
-    "C13-second-order",
-    "C13-forward-mode",
+    "C7-empty",
 )
 def epsilon_vanishes_in_half(x_recon, x, mask, reduction):
     epsilon = torch.tensor(1e-8, dtype=inputs_dtype(x_recon, x), device=mask.device)
