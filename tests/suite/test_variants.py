@@ -37,12 +37,16 @@ def _many_graphs() -> Iterator[None]:
 # What Dynamo says to itself when it traces under hooks on saved tensors.
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
 @pytest.mark.parametrize("name", RIGHT)
-def test_variant_is_not_blamed(name: str, seed: int) -> None:
+def test_variant_is_not_blamed(name: str, seed: int, request: pytest.FixtureRequest) -> None:
     """Every property passes in the quick profile, but for what the variant says it cannot do.
 
-    Properties whose inputs are the same under every seed run under the first one.
+    Properties whose inputs are the same under every seed run under the first one. With one seed, as
+    in CI, a variant is asked every third property, another third than the variant before it, which
+    takes minutes off; `tox run -e soundness` asks all of all.
     """
     chosen = [i for i in PROPERTIES if seed == 0 or not PROPERTIES[i].fixed]
+    if request.config.getoption("--seeds") == 1 and name != "the definition":
+        chosen = chosen[[*RIGHT].index(name) % 3 :: 3]
     blamed = {}
     for identifier in chosen:
         outcome = conduct(RIGHT[name], identifier, "quick", seed)
