@@ -290,8 +290,9 @@ def _right_tangent(
     d, t_recon, t_x = (v[inside] for v in (d, *(_wide(v) for v in given)))
     divisor = contract.truth.divisor(case.effective_reduction)
     wanted = (2 * d * (t_recon - t_x)).sum() / divisor
-    scale = (2 * abs(d) * (abs(t_recon) + abs(t_x))).sum() / divisor
-    _near(tangent, wanted, scale, contract, inputs, "the forward-mode derivative")
+    reach = (2 * abs(d) * (abs(t_recon) + abs(t_x))).sum()
+    what = "the forward-mode derivative"
+    _near(tangent, wanted, reach / divisor, contract, inputs, what, reach=3.0 * reach)
 
 
 def _right_hessian(
@@ -321,8 +322,9 @@ def _right_hessian(
             continue
         sign = 1 if name == "x_recon" else -1
         wanted = sign * 2 * inside * (up * (t_recon - t_x) + up_tangent * d) / divisor
-        scale = 2 * inside * (abs(up) * (abs(t_recon) + abs(t_x)) + abs(up_tangent * d)) / divisor
-        _near(tensor, wanted, scale, contract, inputs, f"{what} by {name}", roundoffs=16)
+        reach = 2 * inside * (abs(up) * (abs(t_recon) + abs(t_x)) + abs(up_tangent * d))
+        what_by = f"{what} by {name}"
+        _near(tensor, wanted, reach / divisor, contract, inputs, what_by, 16, reach=reach)
 
 
 def _difference(inputs: Inputs) -> Wide:
@@ -339,11 +341,14 @@ def _near(
     inputs: Inputs,
     what: str,
     roundoffs: float | None = None,
+    reach: Any = None,
 ) -> None:
     """Within so many roundoffs, of the coarsest dtype in use, of the terms' magnitudes.
 
-    Terms beyond a 64th of a dtype's range are not asked: products on the way may leave it.
+    Where `reach`, of the terms before they are divided, is beyond a 64th of a dtype's range,
+    nothing is asked: products on the way may leave it (C11).
     """
+    reach = scale if reach is None else reach
     dtypes = [got.dtype, inputs.x_recon.dtype, inputs.x.dtype]
     if roundoffs is None:
         roundoffs = oracle.tangent_roundoffs(contract.truth.selected, ordered=False)
@@ -354,7 +359,7 @@ def _near(
     tiny = 8 * max(torch.finfo(dtype).smallest_normal for dtype in dtypes)
     values = oracle.as_array(got)
     with np.errstate(all="ignore"):
-        right = (abs(values - wanted) <= roundoffs * unit * scale + tiny) | (scale >= largest)
+        right = (abs(values - wanted) <= roundoffs * unit * scale + tiny) | (reach >= largest)
     if np.all(right):
         return
     if values.ndim == 0:
