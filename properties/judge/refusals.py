@@ -98,6 +98,15 @@ def _plain_tensor(value: Any) -> bool:
     )
 
 
+def spelled_out(message: str) -> str:
+    """A message in lower case, with i64 as int64 and 3x4 as 3, 4: facts are asked, not spelling."""
+    text = message.lower()
+    for short, whole in (("bf", "bfloat"), ("i", "int"), ("u", "uint"), ("f", "float")):
+        text = re.sub(rf"\b{short}(?=(8|16|32|64|128)\b)", whole, text)
+    text = re.sub(r"\bc(?=(64|128)\b)", "complex", text)
+    return re.sub(r"(?<=\d)\s*[x×]\s*(?=\d)", ", ", text)
+
+
 def _informs(bad: Bad, message: str, script: Callable[[], str]) -> None:
     if not re.search(rf"(?<![A-Za-z_0-9]){bad.argument}(?![A-Za-z_0-9])", message):
         raise Violation(
@@ -106,7 +115,7 @@ def _informs(bad: Bad, message: str, script: Callable[[], str]) -> None:
             wanted=f"the word {bad.argument}",
             script=script,
         )
-    lower = message.lower()
+    lower = spelled_out(message)
     for fact in bad.facts:
         if not re.search(fact, lower):
             raise Violation(
