@@ -29,7 +29,7 @@ from .workloads import ONE_PASS, Inputs, Step, Workload
 SAMPLE_SECONDS = 0.002
 MOST_CALLS = 1000
 FEWEST_ROUNDS, MOST_ROUNDS = 7, 25
-MOST_CHECKED = 2**26  # elements
+MOST_CHECKED = 2**24  # elements
 MOST_ATTEMPTS, MOST_WAITING = 3, 20.0  # to time undisturbed; seconds to wait before each
 
 

@@ -48,8 +48,9 @@ _METHOD = f"""## How it is measured
 - Shown are the median and, as spread, the interquartile range (IQR) in percent of it. Beyond
   {WIDE:.0%} a row is marked *wide*: do not build on it. Where other processes used more than
   {CALM:.0%} of a processor the rounds were repeated, twice at most, and the calmest are shown; a
-  row is marked *disturbed* if that did not help. A value or, in the second phase, a gradient that
-  is more than {WRONG:.0%} off is marked *wrong*.
+  row is marked *disturbed* if that did not help. `--priority` holds other processes up while rounds
+  last. A value or, in the second phase, a gradient that is more than {WRONG:.0%} off is marked
+  *wrong*.
 - On a GPU, times are those between two CUDA events, synchronised before and after.
 - Memory: the most that torch's allocator had given out at any moment of one call, beyond the
   inputs; the gradient counts (profiler with `profile_memory` on the CPU, `max_memory_allocated` on

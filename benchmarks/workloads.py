@@ -41,7 +41,7 @@ SHORT_SIZES = {
     "cuda": SIZES["cuda"],
 }
 MIDDLE = {"cpu": (1024, 1024), "cuda": (8192, 2048)}
-GROWTH = tuple((2**k, 2**k) for k in range(5, 15))  # 2¹⁰ to 2²⁸ elements, on the CPU
+GROWTH = tuple((2 ** (k // 2), 2 ** (k - k // 2)) for k in range(10, 29, 3))  # on the CPU
 HUGE = (32768, 32768)  # 4 GiB for each float32 tensor, on a GPU only
 ROTATED_BYTES = 2**28  # beyond the last-level cache of most machines, and any GPU's so far
 MOST_COPIES = 64
