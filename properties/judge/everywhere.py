@@ -5,6 +5,8 @@ from __future__ import annotations
 import zlib
 from typing import Any
 
+import torch
+
 from ..inputs.bad import (
     DEVICES,
     FEW,
@@ -44,16 +46,22 @@ def refused_there(probe: Probe, found: Situation) -> None:
         if not refuses(bad, function, given, keyword):
             continue  # for the properties of plain calls
         entered = False
+        changed: list[str] = []
 
         def watched(*arguments: Any, function: Call = function, **named: Any) -> Any:
-            nonlocal entered
+            nonlocal entered, changed
             entered = True
-            return function(*arguments, **named)
+            if torch.compiler.is_compiling():
+                return function(*arguments, **named)
+            before = ambient.quick_snapshot()
+            try:
+                return function(*arguments, **named)
+            finally:
+                changed = ambient.differences(before, ambient.quick_snapshot())
 
         call = found.wrap(watched)
         probe.calls += 1
         with found.around():
-            before = ambient.quick_snapshot()
             try:
                 got: Any = call(*given, **keyword)
             except Exception as error:
@@ -63,7 +71,6 @@ def refused_there(probe: Probe, found: Situation) -> None:
                     got = f"{type(error).__name__}: {error}"
             else:
                 got = got if entered else None
-            changed = ambient.differences(before, ambient.quick_snapshot())
         where = f"in the situation of {found.id}, {bad.argument} = {bad.make}"
         if got is not None:
             raise Violation(
