@@ -43,7 +43,8 @@ def page(profile: str) -> str:
     for kind, found in rows.items():
         lines += [f"| {kind} | cases | calls | seconds |", "| --- | ---: | ---: | ---: |"]
         lines += [f"| {i} | {cases} | {calls} | {s:.2f} |" for i, cases, calls, s in found]
-        cases, calls, total = (sum(row[n] for row in found) for n in (1, 2, 3))
+        cases, calls = sum(row[1] for row in found), sum(row[2] for row in found)
+        total = sum(row[3] for row in found)
         lines += [f"| all {len(found)} | {cases} | {calls} | {total:.1f} |", ""]
     return "\n".join(lines)
 
