@@ -15,14 +15,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Seeds 0 to N − 1 for the tests that take one; all mutants with `--matrix`, else a third."""
+    """Seeds 0 to N − 1 for the tests that take one; all mutants with `--matrix`, else a sixth."""
     if "seed" in metafunc.fixturenames:
         metafunc.parametrize("seed", range(metafunc.config.getoption("--seeds")))
     if "mutant" in metafunc.fixturenames:
         from .mutants import MUTANTS
 
         every = metafunc.config.getoption("--matrix")
-        metafunc.parametrize("mutant", [*MUTANTS][:: 1 if every else 3])
+        metafunc.parametrize("mutant", [*MUTANTS][:: 1 if every else 6])
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

@@ -18,7 +18,7 @@ def test_mutant_dies(
 ) -> None:
     """The properties named as killers fail on it, in the quick profile or else the default.
 
-    Without `--matrix`, as in CI, a third of the mutants is run, and the first killer alone.
+    Without `--matrix`, as in CI, a sixth of the mutants is run, and the first killer alone.
     """
     found = MUTANTS[mutant]
     subject = found.subject
