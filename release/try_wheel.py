@@ -69,7 +69,8 @@ def main(arguments: list[str] | None = None) -> int:
         run(["wavemae", "vendor", "check", "trial.py"], folder, scripts)
         pins = ["--constraint", str(ROOT / "constraints.txt")]
         run([*install, *pins, f"wavemae[properties] @ {wheel.as_uri()}"], folder, scripts)
-        run(["python", "-I", str(ROOT / "tests" / "fused" / "installed_native.py")], folder, scripts)
+        native = ROOT / "tests" / "fused" / "installed_native.py"
+        run(["python", "-I", str(native)], folder, scripts)
         found = commands((ROOT / "README.md").read_text(encoding="utf-8"))
         if not found:
             sys.exit("README.md has no command of wavemae, or this script no longer sees it")
