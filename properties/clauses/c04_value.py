@@ -120,10 +120,11 @@ def exhaustive(probe: Probe, effort: Effort) -> None:
     """Call every (shape, mask) with finite lattice values and with hard ones.
 
     The hard values (±0, ±1, powers of two, subnormal, largest, NaN, Inf) wander over the positions
-    from call to call; function and reduction rotate, so that each meets every mask size. Each call
-    is a call of the subject: nothing is batched.
+    from call to call; function and reduction rotate, so that each meets every mask size, two of
+    them in the deep profile. Each call is a call of the subject: nothing is batched.
     """
     number = effort.seed % 101
+    together = 2 if effort.profile == "deep" else 1
     for rows, columns in sorted(
         ((b, n) for b in range(1, 10) for n in range(1, 10) if b * n <= 9),
         key=lambda s: s[0] * s[1],
@@ -131,12 +132,12 @@ def exhaustive(probe: Probe, effort: Effort) -> None:
         count = rows * columns
         for code in range(2**count):
             number += 1
-            if effort.thin > 1 and count > 4 and number % effort.thin:
+            if effort.quick and count > 4 and number % effort.thin:
                 continue
             bits = tuple(bool(code >> i & 1) for i in range(count))
             for hard in (False, True):
                 for function, reduction in itertools.islice(
-                    itertools.cycle(CALLS), number % len(CALLS), number % len(CALLS) + 2
+                    itertools.cycle(CALLS), number % len(CALLS), number % len(CALLS) + together
                 ):
                     dtype = DTYPES[number // 3 % 4]
                     if hard:

@@ -85,14 +85,14 @@ def upcast_first(probe: Probe, case: Case) -> None:
 def counts(probe: Probe, effort: Effort) -> None:
     number = effort.seed % 89
     sizes_ = [1, 255, 257, 2047, 2049, 4100, 65537]
-    sizes_ += [256, 2048, 32769, 70000] if effort.thin == 1 else []
-    sizes_ += [2**18 + 3] if effort.thin == 1 else []
+    sizes_ += [256, 2048, 32769, 70000] if not effort.quick else []
+    sizes_ += [2**18 + 3] if not effort.quick else []
     sizes_ += [2**24 - 1, 2**24] if effort.profile == "deep" else []
     for count in sizes_:
         for dtype in DTYPES:
             for pattern in ("full", "bernoulli", "all_but_one"):
                 number += 1
-                if effort.thin > 1 and number % 5:
+                if effort.quick and number % 5:
                     continue
                 for function, reduction in CALLS if count < 5000 else CALLS[number % 2 :: 3]:
                     shape = ((1, count), (count, 1))[number % 2]

@@ -119,7 +119,7 @@ def large(probe: Probe, case: Case) -> None:
 
 
 def _large(effort: Effort) -> Iterator[Case]:
-    lengths = [2**12 + 1, 2**16] if effort.thin > 1 else [2**12 + 1, 2**14 - 1, 2**16]
+    lengths = [2**12 + 1, 2**16] if effort.quick else [2**12 + 1, 2**14 - 1, 2**16]
     if effort.largest >= 2**20:
         lengths += [2**17 + 1, 2**20]
     if effort.largest >= 2**24:
@@ -135,7 +135,7 @@ def _large(effort: Effort) -> Iterator[Case]:
             Spike(0.01, 900.0, 0),
             Spike(0.01, 900.0, -1),
         )
-        if length >= 2**20 and effort.thin > 1:
+        if length >= 2**20 and effort.quick:
             continue
         if length >= 2**20 and dtype in ("float16", "bfloat16"):
             recipes = recipes[:1]

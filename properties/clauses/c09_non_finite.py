@@ -40,7 +40,7 @@ _SENTINELS = (
         )
         for spot in ((number // 2) % (shape[0] * shape[1]),)
         for other in (value if side == 1 else 3.0,)
-        if effort.thin == 1 or number % 5 != effort.seed % 5
+        if not effort.quick or number % 5 != effort.seed % 5
     ),
 )
 def sentinels(probe: Probe, case: Case) -> None:

@@ -25,15 +25,15 @@ from .situations import situation
 class _Counting:
     """A compiler backend that counts the graphs it is given and hands them to aot_eager.
 
-    In a thin profile the captured graph is run as it is: AOT autograd takes seconds to import.
+    In the quick profile the captured graph is run as it is: AOT autograd takes seconds to import.
     """
 
-    def __init__(self, thin: bool) -> None:
-        self.graphs, self.thin = 0, thin
+    def __init__(self, quick: bool) -> None:
+        self.graphs, self.quick = 0, quick
 
     def __call__(self, graph: Any, example_inputs: Any) -> Any:
         self.graphs += 1
-        if self.thin:
+        if self.quick:
             return graph.forward
         return internals.aot_eager()(graph, example_inputs)
 
@@ -91,7 +91,7 @@ def _right_losses(
 def compiles(probe: Probe, case: Case, effort: Effort) -> None:
     case = probe.without_gradients(case)
     torch.compiler.reset()
-    counter = _Counting(effort.thin > 1)
+    counter = _Counting(effort.quick)
     compiled = torch.compile(_every_call(probe), fullgraph=True, dynamic=True, backend=counter)
     try:
         for number, (shape, pattern) in enumerate(
@@ -128,10 +128,15 @@ def _several_blocks(effort: Effort) -> list[tuple[tuple[int, int], str]]:
 
 
 def _compiled_cases(effort: Effort) -> list[Case]:
-    """One for each pairing of dtypes that a graph may branch on; in a thin profile half alone."""
-    pairs = [("float16", "float16"), ("float32", "float32"), ("float64", "float64")]
-    pairs += [("bfloat16", "bfloat16"), ("float16", "float32"), ("float32", "bfloat16")]
-    pairs += [("float64", "float32"), ("bfloat16", "float64")]
+    """Pairings of dtypes that a graph may branch on; in the quick profile half alone.
+
+    More of them, with sizes 0 and 1, are asked by the situations below.
+    """
+    pairs = [("float16", "float16"), ("float32", "bfloat16"), ("float64", "float32")]
+    pairs += [("float32", "float32")]
+    if effort.profile == "deep":
+        pairs += [("bfloat16", "bfloat16"), ("float16", "float32"), ("float64", "float64")]
+        pairs += [("bfloat16", "float64")]
     return [
         Case(
             shape=(4, 6),
@@ -140,7 +145,7 @@ def _compiled_cases(effort: Effort) -> list[Case]:
             mask=Mask("bernoulli", 1),
             grads=(*GRADS, ())[number % 4] if number > 1 else GRADS[1],
         )
-        for number, pair in enumerate(pairs[:1] if effort.thin > 1 else pairs)
+        for number, pair in enumerate(pairs[:1] if effort.quick else pairs)
     ]
 
 

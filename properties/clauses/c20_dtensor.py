@@ -92,14 +92,14 @@ def _meshes(effort: Effort, ranks: int) -> list[tuple[tuple[int, ...], Placed]]:
     """Shapes of meshes, and a placement on each. The first use of any costs half a second."""
     lines: list[tuple[tuple[int, ...], Placed]] = [((ranks,), (p,)) for p in _PLACEMENTS]
     if ranks == 2:
-        return lines[:2] if effort.thin > 1 else lines
+        return lines[:2] if effort.quick else lines
     pairs = list(itertools.product(_PLACEMENTS, repeat=2))
     squares: list[tuple[tuple[int, ...], Placed]] = [((2, ranks // 2), pair) for pair in pairs]
     if effort.profile == "deep":
         return [*lines, *squares]
     first = (1 + effort.seed) % len(squares)  # "Shard(0)×Shard(1)", with seed 0
     chosen = squares[first:] + squares[:first]
-    return [lines[0], chosen[0]] if effort.thin > 1 else [*lines[:2], *chosen[::3]]
+    return [lines[0], chosen[0]] if effort.quick else [*lines[:2], *chosen[::3]]
 
 
 def _alike(effort: Effort, ranks: int) -> Iterator[Job]:
@@ -107,13 +107,13 @@ def _alike(effort: Effort, ranks: int) -> Iterator[Job]:
     seed, deep = 1000 * effort.seed, effort.profile == "deep"
     meshes = _meshes(effort, ranks)
     for number, situation in enumerate(_ordinary(seed)):
-        every = deep or (ranks == 2 and effort.thin == 1 and number == 0)
+        every = deep or (ranks == 2 and not effort.quick and number == 0)
         for turn, (mesh, placed) in enumerate(meshes):
             for call in range(len(CALLS) if every else 1):
                 yield Job(_called(situation, 3 * number + turn + call), mesh, (placed,) * 3)
     if ranks > 2 and not deep:
         return  # five rows on four ranks leave one with nothing at all
-    for number, (hardest, situation) in enumerate(_special(seed)[: 5 if effort.thin > 1 else None]):
+    for number, (hardest, situation) in enumerate(_special(seed)[: 5 if effort.quick else None]):
         for turn, (mesh, placed) in enumerate(meshes if deep else [((ranks,), (hardest,))]):
             yield Job(_called(situation, 3 * number + turn), mesh, (placed,) * 3)
 
@@ -123,7 +123,7 @@ def _unlike(effort: Effort) -> Iterator[Job]:
     situations, deep = _ordinary(1000 * effort.seed), effort.profile == "deep"
     every = [p for p in itertools.product(_PLACEMENTS, repeat=3) if len(set(p)) > 1]
     for number, (a, b, c) in enumerate(every):
-        if effort.thin > 1 and (number + effort.seed) % 4:
+        if effort.quick and (number + effort.seed) % 4:
             continue
         chosen = situations if deep else [situations[number % len(situations)]]
         for turn, situation in enumerate(chosen):

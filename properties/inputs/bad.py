@@ -175,7 +175,7 @@ def bases(argument: str, effort: Effort) -> Iterator[Case]:
     """Good calls to spoil, with masks among them that a hasty early return would take."""
     calls = CALLS if argument != "reduction" else tuple((f, None) for f in FUNCTIONS)
     masks, dtypes = ["bernoulli", "empty", "full"], ["float32", "float16"]
-    if effort.thin > 1:
+    if effort.quick:
         calls, masks, dtypes = (calls[0], calls[-1]), ["full", "empty"], ["float32"]
     for function, reduction in calls:
         for mask, dtype in itertools.product(masks, dtypes):

@@ -113,6 +113,7 @@ ARRAYS: dict[str, Mapping[str, tuple[Any, ...]]] = {
 # Compilers take a second for each kind of call, and guard on sizes 0 and 1.
 ARRAYS["compiled"] = {
     **ARRAYS["small"],
+    "dtypes": (FEW_DTYPES[2], FEW_DTYPES[1], *FEW_DTYPES[4:6]),  # C18-compile asks others
     "shape": ((4, 6), (5, 5), (1, 1), (2, 3), (0, 3), (3, 0), (70, 9), (1, 7), (300, 300)),
     "values": ("lattice", "reals", "wide", "nan", "inf"),
     "outside": ("as drawn", "nan in x_recon", "nan in x", "nan and inf"),

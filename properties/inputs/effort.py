@@ -22,6 +22,11 @@ class Effort:
     most: int | None = None
     seed: int = 0
 
+    @property
+    def quick(self) -> bool:
+        """Whether it is the quick profile's, which leaves out what costs most."""
+        return self.profile == "quick"
+
     def for_grid_of(self, size: int, share: int = 1) -> Effort:
         """The same effort for a grid of this size, thinned so that six cases or more stay.
 
@@ -50,6 +55,6 @@ class Effort:
 
 PROFILES = {
     "quick": Effort("quick", examples=4, thin=80, largest=2**16, most=40),
-    "default": Effort("default", examples=40, thin=1, largest=2**20),
+    "default": Effort("default", examples=24, thin=2, largest=2**20),
     "deep": Effort("deep", examples=600, thin=1, largest=2**24),
 }

@@ -41,7 +41,7 @@ def tree_sizes(effort: Effort) -> list[int]:
     """Powers of two, at which torch's tree is at its highest."""
     sizes = [2**12, 2**16, 2**20, 2**24]
     largest = 2**16 if effort.profile == "default" else effort.largest
-    return [2**10] if effort.thin > 1 else [size for size in sizes if size <= largest]
+    return [2**10] if effort.quick else [size for size in sizes if size <= largest]
 
 
 def tree_places(size: int) -> Iterator[tuple[tuple[int, int], int]]:

@@ -19,15 +19,17 @@ _TIME = 120.0  # seconds for another Python
 _PROGRAM = """
 import json, sys
 sys.path[:] = {path!r}
-from wavemae.properties.judge.apart import looked_at
-print("answer:", json.dumps(looked_at({target!r})))
+from wavemae.properties.judge.apart import {question}
+from wavemae.properties.judge.probe import Probe
+from wavemae.properties.subject import load_subject
+print("answer:", json.dumps({question}(Probe(load_subject({target!r})))))
 """
 _SMALL = Situation("apart", array="small", large=False, simplify=False)
 
 
 def right_apart(probe: Probe) -> None:
     """Raise what a Python finds in which nothing but torch and the subject was there before."""
-    found = _answer(probe, ())["violation"]
+    found: dict[str, Any] | None = _answer(probe, "first_violation")
     probe.selected = True
     if found is None:
         return
@@ -48,7 +50,7 @@ def right_apart(probe: Probe) -> None:
 def refused_when_optimised(probe: Probe) -> None:
     """Raise if another Python, told to drop asserts, takes what this one refuses."""
     plain = taken(probe)
-    more = [told for told in _answer(probe, ("-O",))["taken"] if told not in plain]
+    more = [told for told in _answer(probe, "taken", "-O") if told not in plain]
     if more:
         raise Violation(
             f"under `python -O` {len(more)} bad calls are taken, {more[0]} among them",
@@ -58,8 +60,9 @@ def refused_when_optimised(probe: Probe) -> None:
         )
 
 
-def _answer(probe: Probe, options: tuple[str, ...]) -> dict[str, Any]:
-    program = _PROGRAM.format(path=sys.path, target=probe.subject.target)
+def _answer(probe: Probe, question: str, *options: str) -> Any:
+    """What a function of this module finds of the subject in another Python."""
+    program = _PROGRAM.format(path=sys.path, target=probe.subject.target, question=question)
     done = subprocess.run(
         [sys.executable, *options, "-c", program],
         capture_output=True,
@@ -74,27 +77,22 @@ def _answer(probe: Probe, options: tuple[str, ...]) -> dict[str, Any]:
             f"{done.stderr.strip()[-300:]}"
         )
     probe.calls += 1
-    answer: dict[str, Any] = json.loads(lines[-1].removeprefix("answer: "))
-    return answer
+    return json.loads(lines[-1].removeprefix("answer: "))
 
 
-def looked_at(target: str) -> dict[str, Any]:
-    """What this Python finds of a target: the first violation, and which bad calls it takes."""
-    from ..subject import load_subject
-
-    probe = Probe(load_subject(target))
-    violation = None
+def first_violation(probe: Probe) -> dict[str, Any] | None:
+    """The first violation in this Python, and None where there is none."""
     try:
         sweep(_SMALL, probe, PROFILES["default"])
     except Violation as error:
-        violation = {
+        return {
             "what": error.what,
             "got": error.got,
             "wanted": error.wanted,
             "bound": error.bound,
             "part": error.part,
         }
-    return {"violation": violation, "taken": taken(probe)}
+    return None
 
 
 def taken(probe: Probe) -> list[str]:

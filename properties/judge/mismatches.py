@@ -30,7 +30,7 @@ def mismatches_refused(probe: Probe, effort: Effort) -> None:
         if base == other:
             continue
         number += 1
-        if number % (7 if effort.thin > 1 else 2):
+        if number % (7 if effort.quick else 2):
             continue
         function, reduction = CALLS[number % len(CALLS)]
         # The odd one out is one of the three, two of the three, or all three are 1-D or 3-D alike.

@@ -57,7 +57,7 @@ class Situation:
         quiet: whether output, warnings and random states are compared; compilers have their own.
         again: whether the six arrays "middle" are asked too, so that any two levels meet often, and
             not only beside a third that hides what they do, such as an empty mask.
-        large: whether a few large cases are asked too.
+        large: whether a few large cases are asked too, two, or in the deep profile six.
         layouts: whether it is about layouts, so that what breaks in any is not its finding.
         simplify: whether a failing case is simplified; not where each call takes seconds.
     """
@@ -100,9 +100,11 @@ class Situation:
         if self.again:
             for other in range(dimensions.VARIANTS["middle"]):
                 rows += dimensions.rows("middle", other, offered)
+        if self.array == "large" and spend.profile != "deep":
+            rows = rows[start % 2 :: 2]
         found = [(row, case_of(row, start + number)) for number, row in enumerate(rows)]
         if self.large and spend.profile != "quick":
-            found += _some_large(offered, start)
+            found += _some_large(offered, start, 6 if spend.profile == "deep" else 2)
         kept = [pair for pair in found if self.only is None or self.only(pair[1])]
         if spend.profile == "quick":
             few = _QUICK if self.simplify and self.array != "large" else _QUICK // 3
@@ -124,10 +126,11 @@ class Situation:
         return call
 
 
-def _some_large(offered: Offered, start: int) -> list[tuple[Row, Case]]:
-    """Six cases of 2¹⁶ elements or a few more; which ones depends on the situation."""
+def _some_large(offered: Offered, start: int, many: int) -> list[tuple[Row, Case]]:
+    """So many cases of 2¹⁶ elements or a few more; which ones depends on the situation."""
     rows = [row for row in dimensions.rows("large", 0, offered) if row["shape"] in _LARGE]
-    picked = rows[start % 7 :: max(1, len(rows) // 6)]
+    step = max(1, len(rows) // many)
+    picked = rows[start % step :: step]
     return [(row, case_of(row, start + 10**6 + number)) for number, row in enumerate(picked)]
 
 

@@ -43,7 +43,7 @@ def right_in_threads(probe: Probe, effort: Effort) -> None:
         try:
             inputs = case.build(probe.device)
             barrier.wait(timeout=60)
-            for _ in range(10 if effort.thin > 1 else 40):
+            for _ in range(10 if effort.quick else 40):
                 given = {} if case.reduction is None else {"reduction": case.reduction}
                 loss = probe.function(case.function)(*inputs, **given)
                 if not same_bits(loss, value):
