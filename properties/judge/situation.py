@@ -58,6 +58,8 @@ class Situation:
         again: whether the six arrays "middle" are asked too, so that any two levels meet often, and
             not only beside a third that hides what they do, such as an empty mask.
         large: whether a few large cases are asked too, two, or in the deep profile six.
+        whole: whether all of the array "large" is asked, which the deep profile does everywhere and
+            others by halves.
         layouts: whether it is about layouts, so that what breaks in any is not its finding.
         simplify: whether a failing case is simplified; not where each call takes seconds.
     """
@@ -78,6 +80,7 @@ class Situation:
     simplify: bool = True
     again: bool = False
     large: bool = True
+    whole: bool = False
     layouts: bool = False
 
     @property
@@ -100,7 +103,7 @@ class Situation:
         if self.again:
             for other in range(dimensions.VARIANTS["middle"]):
                 rows += dimensions.rows("middle", other, offered)
-        if self.array == "large" and spend.profile != "deep":
+        if self.array == "large" and spend.profile != "deep" and not self.whole:
             rows = rows[start % 2 :: 2]
         found = [(row, case_of(row, start + number)) for number, row in enumerate(rows)]
         if self.large and spend.profile != "quick":

@@ -74,9 +74,7 @@ def x_that_requires_grad_refused():
 # --- taken for something else --------------------------------------------------------------------
 
 
-@mutant(
-    "C2", "a target that is a parameter is taken for frozen", "C11-oracle", "C12-excluded-gradient"
-)
+@mutant("C2", "a target that is a parameter is taken for frozen", "C11-oracle")
 def parameter_target_detached(x_recon, x, mask, reduction):
     if isinstance(x, torch.nn.Parameter):
         x = x.detach()

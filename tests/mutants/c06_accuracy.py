@@ -11,6 +11,7 @@ from .catalogue import mutant
 from .pieces.autograd import masked_difference, ordinary, scaled
 from .pieces.blocks import streams
 from .pieces.formula import count_of, difference, normalise, reduce, right, widened
+from .pieces.sizes import LARGE
 
 # --- accuracy and range --------------------------------------------------------------------------
 
@@ -199,13 +200,21 @@ def epsilon_beside_the_count(x_recon, x, mask, reduction):
     )
 
 
-@mutant("C6", "tall inputs are added two rows at a time", "C6-any-size")
+@mutant("C6", "tall inputs are added two rows at a time", "C6-large")
 def running_total_of_tall_inputs(x_recon, x, mask, reduction):
     squares = difference(x_recon, x, mask).square()
     if x.shape[0] < 2**16 or x.shape[1] > 1 or not ordinary(x_recon, x, mask):
         return normalise(squares.sum(), mask, reduction)
     parts = squares.split(2)
     return normalise(functools.reduce(torch.add, [part.sum() for part in parts]), mask, reduction)
+
+
+@mutant("C6", "large inputs that are not contiguous are added one by one", "C6-any-size")
+def running_total_of_large_strided_inputs(x_recon, x, mask, reduction):
+    squares = difference(x_recon, x, mask).square()
+    if x.numel() <= LARGE or x.is_contiguous() or not ordinary(x_recon, x, mask):
+        return normalise(squares.sum(), mask, reduction)
+    return normalise(_one_by_one(squares.flatten()), mask, reduction)
 
 
 @mutant("C6", "n is counted in float32 whatever the inputs are", "C6-count")

@@ -133,7 +133,7 @@ def included_nan_poisons_its_row(x_recon, x, mask, reduction, upstream):
 # --- nothing masked ------------------------------------------------------------------------------
 
 
-@mutant("C12", "empty mask: mean is a constant without a graph (ChemoMAE)", "C12-excluded-gradient")
+@mutant("C12", "empty mask: mean is a constant without a graph (ChemoMAE)", "C12-empty-trains")
 def empty_mean_without_graph(x_recon, x, mask, reduction):
     if reduction == "mean" and ordinary(x_recon, x, mask) and not mask.any():
         return torch.zeros_like(right(x_recon, x, mask, "sum").detach())
@@ -169,7 +169,7 @@ def empty_mask_connects_reconstruction_only(x_recon, x, mask, reduction):
     return right(x_recon, x, mask, reduction)
 
 
-@mutant("C12", "B = 0 or L = 0: a constant without a graph", "C12-excluded-gradient")
+@mutant("C12", "B = 0 or L = 0: a constant without a graph", "C12-empty-trains")
 def no_elements_no_graph(x_recon, x, mask, reduction):
     loss = right(x_recon, x, mask, reduction)
     return torch.zeros_like(loss.detach()) if mask.numel() == 0 else loss

@@ -169,7 +169,7 @@ def half_target_widened_in_place(x_recon, x, mask, reduction):
 @mutant(
     "C14",
     "for one element the result is written over the input and returned as a view of it",
-    "C14-inputs-untouched",
+    "C16-inference-mode",
 )
 def single_element_result_is_the_input(x_recon, x, mask, reduction):
     loss = right(x_recon, x, mask, reduction)

@@ -173,7 +173,7 @@ def two_expanded_templates(x_recon, x, mask, reduction):
     return alike and mask.shape[0] > 1 and reduction == "batch_mean"
 
 
-@mutant("C15", "gradient in bfloat16 under a strided mask", "C15-layouts", "C15-sizes")
+@mutant("C15", "gradient in bfloat16 under a strided mask", "C15-layouts")
 @gradient_doubled
 def gradient_of_bfloat16_under_strided_mask(x_recon, x, mask, reduction):
     return x_recon.dtype == torch.bfloat16 and not mask.is_contiguous() and reduction == "mean"
