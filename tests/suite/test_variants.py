@@ -7,20 +7,18 @@ from collections.abc import Iterator
 import pytest
 import torch
 import torch._dynamo
-from wavemae.properties import PROPERTIES, Claims, Subject, conduct
+from wavemae.properties import PROPERTIES, Subject, conduct
 
 from wavemae.models.losses import masked_mse, masked_sse
 
-from ..variants import COMPILED, ONE_PROCESS, VARIANTS
+from ..variants import CLAIMS, COMPILED, SINGLES, VARIANTS
 
 RIGHT = {
     subject.name: subject
     for subject in (
         Subject("the definition", masked_sse, masked_mse),
-        *(
-            Subject(name, *functions, claims=Claims(distributed=name not in ONE_PROCESS))
-            for name, functions in VARIANTS.items()
-        ),
+        *(Subject(name, *functions, claims=CLAIMS[name]) for name, functions in VARIANTS.items()),
+        *SINGLES,
         COMPILED,
     )
 }
