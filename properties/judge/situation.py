@@ -125,9 +125,9 @@ class Situation:
 
 
 def _some_large(offered: Offered, start: int) -> list[tuple[Row, Case]]:
-    """Six cases of 2¹⁶ elements or a few more; which ones depends on the situation."""
+    """Six cases of 2¹⁶ elements or a few more, by the situation, and two to count high in."""
     rows = [row for row in dimensions.rows("large", 0, offered) if row["shape"] in _LARGE]
-    picked = rows[start % 7 :: max(1, len(rows) // 6)]
+    picked = [*rows[start % 7 :: max(1, len(rows) // 6)], *dimensions.many_masked(offered)]
     return [(row, case_of(row, start + 10**6 + number)) for number, row in enumerate(picked)]
 
 

@@ -704,7 +704,7 @@ def _checked_once(kind: Any) -> Any:
     return pair(loss)
 
 
-@whole_mutant("C3", "good calls are known again, but for the shape of the mask", "C3-shapes")
+@whole_mutant("C3", "good calls are known again, but for the shape of the mask", "C3-situations")
 def shape_of_mask_not_in_the_memo():
     def kind(x_recon, x, mask):
         kinds = [(t.dtype, t.layout, t.device) for t in (x_recon, x, mask)]
@@ -713,7 +713,7 @@ def shape_of_mask_not_in_the_memo():
     return _checked_once(kind)
 
 
-@whole_mutant("C3", "good calls are known again, but for the layout", "C3-both-alike")
+@whole_mutant("C3", "good calls are known again, but for the layout", "C3-situations")
 def layout_not_in_the_memo():
     return _checked_once(lambda *given: tuple((t.shape, t.dtype, t.device) for t in given))
 
@@ -750,7 +750,7 @@ def one_thread_left_by_a_refused_reduction():
 
 
 @whole_mutant(
-    "C3", "autocast is switched off and on by hand; a refused call leaves it off", "C3-nothing-left"
+    "C3", "autocast is switched off and on by hand; a refused call leaves it off", "C3-situations"
 )
 def autocast_left_off_by_a_refused_call():
     def loss(x_recon, x, mask, reduction):

@@ -83,6 +83,15 @@ def scatter_overwrites(x_recon, x, mask, reduction):
     return reduce(difference(x_recon, x, last_in_column), mask, reduction)
 
 
+@mutant("C4", "beside float16 a difference that is subnormal in it counts as noise", "C4-oracle")
+def differences_subnormal_in_half_dropped(x_recon, x, mask, reduction):
+    masked = difference(x_recon, x, mask)
+    if torch.float16 in (x_recon.dtype, x.dtype):
+        noise = masked.abs() < torch.finfo(torch.float16).tiny
+        masked = torch.where(noise, 0.0, masked)
+    return reduce(masked, mask, reduction)
+
+
 # --- what it is divided by -----------------------------------------------------------------------
 
 

@@ -217,7 +217,7 @@ def count_in_float32(x_recon, x, mask, reduction):
 
 
 @mutant(
-    "C6", "mean as the mean of all squares over the fraction masked, both rounded", "C6-extremes"
+    "C6", "mean as the mean of all squares over the fraction masked, both rounded", "C6-accuracy"
 )
 def mean_over_fraction(x_recon, x, mask, reduction):
     total = difference(x_recon, x, mask).square().sum()

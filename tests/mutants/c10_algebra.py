@@ -35,12 +35,3 @@ def later_rows_weigh_more(x_recon, x, mask, reduction):
     rows = difference(x_recon, x, mask).square().sum(1)
     weight = torch.arange(1, len(rows) + 1, dtype=rows.dtype, device=rows.device)
     return normalise((rows * weight).sum() * (2 / (len(rows) + 1)), mask, reduction)
-
-
-@mutant("C10", "beside float16 a difference that is subnormal in it counts as noise", "C10-scaling")
-def differences_subnormal_in_half_dropped(x_recon, x, mask, reduction):
-    masked = difference(x_recon, x, mask)
-    if torch.float16 in (x_recon.dtype, x.dtype):
-        noise = masked.abs() < torch.finfo(torch.float16).tiny
-        masked = torch.where(noise, 0.0, masked)
-    return reduce(masked, mask, reduction)

@@ -175,7 +175,7 @@ def no_elements_no_graph(x_recon, x, mask, reduction):
     return torch.zeros_like(loss.detach()) if mask.numel() == 0 else loss
 
 
-@mutant("C12", "B = 0 or L = 0: the graph hangs on x_recon alone", "C12-excluded-gradient")
+@mutant("C12", "B = 0 or L = 0: the graph hangs on x_recon alone", "C12-empty-trains")
 def no_elements_connect_reconstruction_only(x_recon, x, mask, reduction):
     loss = right(x_recon, x, mask, reduction)
     return x_recon.sum(dtype=loss.dtype) if mask.numel() == 0 else loss
