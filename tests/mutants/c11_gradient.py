@@ -654,7 +654,7 @@ def unit_gradient_kept_in_half(x_recon, x, mask, reduction):
 
 
 @mutant(
-    "C11", "2 · upstream · scale is rounded to half: a loss scaler's is infinite", "C11-upstream"
+    "C11", "2 · upstream · scale is rounded to half: a loss scaler's is infinite", "C11-oracle"
 )
 @by_hand
 def gradient_factor_in_half(x_recon, x, mask, reduction, upstream):
