@@ -350,6 +350,9 @@ def _compared(found: Situation, probe: Probe) -> Iterator[None]:
         changed = ambient.differences(before, ambient.snapshot())
         warned = [w for w in heard["warnings"].split("; ") if not w.startswith(_OF_VMAP)]
         heard["warnings"] = "; ".join(warned)
+        lines = heard["stderr"].splitlines()  # where what warns is no Python code
+        lines = [line for line in lines if not any(words in line for words in _OF_VMAP)]
+        heard["stderr"] = "\n".join(lines)
         changed += [f"{where}: {words[:80]!r}" for where, words in heard.items() if words]
     if changed:
         raise Violation(

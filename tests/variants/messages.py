@@ -142,7 +142,8 @@ def _checked(
             came = f"{value.dim()} dim {shape(value)}"
             raise ValueError(say(name, came, "B, L", f"{name}.view(B, L)"))
         if value.shape != x_recon.shape:
-            raise ValueError(say(name, shape(value), "x_recon", f"{name}.expand_as(x_recon)"))
+            wanted = f"{shape(x_recon)} as x_recon"
+            raise ValueError(say(name, shape(value), wanted, f"{name}.expand_as(x_recon)"))
         if value.device != x_recon.device:
             raise ValueError(say(name, value.device, x_recon.device, f"{name}.to(x_recon.device)"))
 
