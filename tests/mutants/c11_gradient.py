@@ -653,9 +653,7 @@ def unit_gradient_kept_in_half(x_recon, x, mask, reduction):
     return run(_KeepsUnitGradient, x_recon, x, mask, reduction)
 
 
-@mutant(
-    "C11", "2 · upstream · scale is rounded to half: a loss scaler's is infinite", "C11-oracle"
-)
+@mutant("C11", "2 · upstream · scale is rounded to half: a loss scaler's is infinite", "C11-oracle")
 @by_hand
 def gradient_factor_in_half(x_recon, x, mask, reduction, upstream):
     step = (2.0 * scaled(upstream, mask, reduction)).to(x_recon.dtype).to(upstream.dtype)

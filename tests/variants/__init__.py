@@ -6,6 +6,7 @@ claim. A check that fails one of them asks for more than the contract does.
 """
 
 from . import (  # noqa: F401  # registers their variants
+    accumulators,
     callables,
     claims,
     distributed,

@@ -17,7 +17,7 @@ from .catalogue import (
 )
 
 
-class _ByHand(torch.autograd.Function):
+class ByHand(torch.autograd.Function):
     """The sum of the squared masked difference; backward, jvp and vmap by hand."""
 
     generate_vmap_rule = True
@@ -52,17 +52,17 @@ def function_by_hand(x_recon, x, mask, reduction):
     if plainly():
         total = masked_difference(x_recon, x, mask).square().sum()
     else:
-        total = _ByHand.apply(x_recon, x, mask)
+        total = ByHand.apply(x_recon, x, mask)
     return divided(total, mask, reduction)
 
 
 class _WithVmapRule(torch.autograd.Function):
     """The same with a vmap rule that sums over the last two dimensions."""
 
-    forward = staticmethod(_ByHand.forward)
-    setup_context = staticmethod(_ByHand.setup_context)
-    backward = staticmethod(_ByHand.backward)
-    jvp = staticmethod(_ByHand.jvp)
+    forward = staticmethod(ByHand.forward)
+    setup_context = staticmethod(ByHand.setup_context)
+    backward = staticmethod(ByHand.backward)
+    jvp = staticmethod(ByHand.jvp)
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Tensor) -> tuple[Tensor, int]:
@@ -83,12 +83,12 @@ def function_with_own_vmap_rule(x_recon, x, mask, reduction):
     return divided(total, mask, reduction)
 
 
-class _RoundsUnderAutocast(_ByHand):
+class _RoundsUnderAutocast(ByHand):
     """Rounds its gradients to half where backward itself runs under autocast."""
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        found = _ByHand.backward(ctx, upstream)
+        found = ByHand.backward(ctx, upstream)
         if not torch.is_autocast_enabled("cpu"):
             return found
         return tuple(g if g is None else g.half().to(g.dtype) for g in found)
@@ -120,7 +120,7 @@ def product_of_two_fills(x_recon, x, mask, reduction):
     return divided((kept * masked_difference(x_recon, x, mask)).sum(), mask, reduction)
 
 
-class _SavesDifference(_ByHand):
+class _SavesDifference(ByHand):
     """Backward from the difference that forward kept, unless it is differentiated itself."""
 
     generate_vmap_rule = True
@@ -159,7 +159,7 @@ def difference_kept_for_backward(x_recon, x, mask, reduction):
     return divided(total, mask, reduction)
 
 
-class _ColumnMajor(_ByHand):
+class _ColumnMajor(ByHand):
     """Gradients in column-major memory, -0.0 outside the mask, that of x made anew."""
 
     @staticmethod
@@ -270,72 +270,6 @@ def four_functions_in_a_row(x_recon, x, mask, reduction):
         total = masked_difference(wide_recon, wide_x, mask).square().sum()
     else:
         total = _Total.apply(_Square.apply(_Minus.apply(wide_recon, wide_x, mask)))
-    return divided(total, mask, reduction)
-
-
-class _Compensated(_ByHand):
-    """Neumaier's sum in 64 steps; where it makes NaN of an infinity the plain sum stands in."""
-
-    @staticmethod
-    def forward(x_recon: Tensor, x: Tensor, mask: Tensor) -> Tensor:
-        squares = masked_difference(x_recon, x, mask).square().reshape(-1)
-        lanes = (squares.shape[0] + 63) // 64
-        padding = (0, 64 * lanes - squares.shape[0])
-        rows = torch.nn.functional.pad(squares, padding).reshape(64, lanes)
-        total, lost = rows[0], torch.zeros_like(rows[0])
-        for step in range(1, 64):
-            new, row = total + rows[step], rows[step]
-            lost = lost + torch.where(total >= row, (total - new) + row, (row - new) + total)
-            total = new
-        found = total.sum() + lost.sum()
-        found = torch.where(found.isfinite(), found, squares.sum())
-        if found.dtype != torch.float32:
-            return found
-        bits = torch.full((), -4145425, dtype=torch.int32, device=found.device)
-        return torch.where(found.isnan(), bits.view(torch.float32), found)  # which NaN is open
-
-
-@variant
-def compensated_sum(x_recon, x, mask, reduction):
-    """A compensated sum with a gradient by hand, and a NaN of its own: negative, with a payload."""
-    x_recon, x, mask = whole(x_recon, x, mask)
-    if plainly():
-        total = masked_difference(x_recon, x, mask).square().sum()
-    else:
-        total = _Compensated.apply(x_recon, x, mask)
-    return divided(total, mask, reduction)
-
-
-class _Accumulated(_ByHand):
-    """Squares of float32 taken apart into integers, added exactly, one bin for each exponent."""
-
-    @staticmethod
-    def forward(x_recon: Tensor, x: Tensor, mask: Tensor) -> Tensor:
-        difference = masked_difference(x_recon, x, mask)
-        if difference.dtype == torch.float64:
-            return difference.square().sum()
-        squares = difference.double().square().reshape(-1)
-        fine = squares.isfinite()
-        mantissa, exponent = torch.frexp(torch.where(fine, squares, 0.0))
-        high = torch.floor(mantissa * 2.0**24)
-        low = (mantissa * 2.0**24 - high) * 2.0**29
-        power = torch.arange(640, device=squares.device) + 703  # 1023 - 320, as a biased exponent
-        total = torch.zeros((), dtype=torch.float64, device=squares.device)
-        for digits, shift in ((low, 53), (high, 24)):
-            bins = torch.zeros(640, dtype=torch.int64, device=squares.device)
-            counts = bins.scatter_add(0, exponent.long() + 320, digits.long())
-            total = total + (counts.double() * ((power - shift) << 52).view(torch.float64)).sum()
-        return torch.where(fine.all(), total, squares.sum()).to(difference.dtype)
-
-
-@variant
-def integer_accumulator(x_recon, x, mask, reduction):
-    """No term passes a rounded addition."""
-    x_recon, x, mask = whole(x_recon, x, mask)
-    if plainly():
-        total = masked_difference(x_recon, x, mask).square().sum()
-    else:
-        total = _Accumulated.apply(x_recon, x, mask)
     return divided(total, mask, reduction)
 
 
