@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import torch
 from torch import Tensor
@@ -20,6 +21,7 @@ from ..inputs.operands import Operand
 from ..inputs.strategies import cases
 from ..inputs.values import NAN, Constant
 from ..judge.gradcheck import numerically
+from ..judge.oracle import result_dtype
 from ..judge.probe import Probe
 from ..judge.violation import Violation
 from .registry import GRADIENTS, prop
@@ -105,7 +107,11 @@ def negation(probe: Probe, case: Case) -> None:
     weight=0.5,
 )
 def upstream(probe: Probe, case: Case) -> None:
-    for factor in (0.5, -1.0, 0.0, 7.0, 65536.0 if "float16" not in _dtypes(case) else 2.0):
+    factors = [0.5, -1.0, 0.0, 7.0, 2.0]
+    if "float16" not in _dtypes(case):
+        # Twice the last one is beyond the range of the result, where small gradients are not.
+        factors[-1:] = [65536.0, 2.0 ** (math.frexp(torch.finfo(_result(case)).max)[1] - 1)]
+    for factor in factors:
         scaled = case.but(upstream=factor)
         loss, inputs, found = probe.gradients(scaled)
         probe.right_gradients(found, scaled, inputs)
@@ -135,6 +141,10 @@ def _views_of_three(loss: Tensor) -> list[Tensor]:
 
 def _dtypes(case: Case) -> tuple[str, str]:
     return case.x_recon.dtype, case.x.dtype
+
+
+def _result(case: Case) -> torch.dtype:
+    return result_dtype(*(getattr(torch, dtype) for dtype in _dtypes(case)))
 
 
 @prop(

@@ -207,6 +207,16 @@ def rows(array: str, variant: int, offered: Offered, strength: int = 2) -> tuple
     return tuple(row for row in found.values() if together(row))
 
 
+def many_masked(offered: Offered) -> tuple[Row, ...]:
+    """Means over more masked positions, in rows and in columns, than a half counts one by one."""
+    levels = {name: offered.levels(name, given) for name, given in LEVELS.items()}
+    levels["call"] = tuple(call for call in levels["call"] if call[1] == "mean")
+    if not all(levels.values()):
+        return ()
+    simplest = {name: given[0] for name, given in levels.items()} | {"mask": "all_but_one"}
+    return tuple({**simplest, "shape": shape} for shape in ((2, 2051), (2051, 2)))
+
+
 def scattered(offered: Offered, seed: int, count: int) -> tuple[Row, ...]:
     """Rows of any levels and of any size up to 2¹⁴ elements, all by chance; small ones first.
 

@@ -24,6 +24,7 @@ def _numpy_state() -> bytes:
     return bytes(state["key"].tobytes()) + bytes(str(state["pos"]), "ascii")
 
 
+_SUBNORMAL = torch.tensor([1e-40], dtype=torch.float32)  # in whichever default dtype
 _READ: dict[str, Callable[[], Any]] = {
     "default dtype": torch.get_default_dtype,
     "default device": lambda: str(torch.get_default_device()),
@@ -43,7 +44,7 @@ _READ: dict[str, Callable[[], Any]] = {
     "warnings of torch always": torch.is_warn_always_enabled,
     "print options of torch": internals.print_options,
     "dispatch and function modes": internals.modes,
-    "flush of subnormals": lambda: (torch.tensor([1e-40]) * 1.0).item() == 0.0,
+    "flush of subnormals": lambda: (_SUBNORMAL * 1.0).item() == 0.0,
     "torch random state": lambda: torch.get_rng_state().numpy().tobytes(),
     "random state of Python": random.getstate,
     "random state of NumPy": _numpy_state,
@@ -194,6 +195,7 @@ def unusual() -> Iterator[None]:
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.set_anomaly_enabled(True, check_nan=False)
         torch.set_float32_matmul_precision("high")
+        torch.set_flush_denormal(True)
         np.seterr(all="ignore")
         warnings.simplefilter("error")
         with torch.autocast("cpu", dtype=torch.float16):

@@ -150,7 +150,7 @@ def dropped(call: Call, inputs: Inputs, case: Case, contract: Contract) -> Answe
 
 
 def noise(call: Call, case: Case, calls: int = 1) -> None:
-    """Calls of the same shape and dtypes on other numbers, backward and all."""
+    """Calls of the case's shape and dtypes on other numbers, backward and all."""
     for number in range(calls):
         salt = case.salt + 7919 + number % 3
         other = case.but(
@@ -169,10 +169,13 @@ def noise(call: Call, case: Case, calls: int = 1) -> None:
 
 
 def interleaved(call: Call, inputs: Inputs, case: Case, contract: Contract) -> Answer:
-    """Other calls of the same shape, and of another, between forward and backward."""
+    """Other calls of the same shape, and of another shape and dtype, before backward."""
     loss = call(*inputs)
     noise(call, case, 3)
+    dtypes = contract.probe.claims.dtypes
+    other = dtypes[(dtypes.index(case.x.dtype) + 1) % len(dtypes)]
     noise(call, case.but(shape=(2, 7)), 1)
+    noise(call, case.but(shape=(2, 7), x_recon__dtype=other, x__dtype=other), 1)
     return Answer(loss, pull(loss, inputs, case, contract))
 
 

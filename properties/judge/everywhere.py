@@ -109,13 +109,14 @@ def refuses(bad: Bad, function: Call, given: list[Any], keyword: dict[str, Any])
 
 def refused_after_good_calls(probe: Probe) -> None:
     """Raise if what was refused at first is taken once a good call of the same kind was made."""
-    bads = (*SHAPES, *FEW, *REDUCTION, *DEVICES)
-    for number, bad in enumerate(bads):
+    tried = []
+    for number, bad in enumerate((*SHAPES, *FEW, *REDUCTION, *DEVICES)):
         case, inputs = good_call(probe, number)
         given, keyword = spoilt(bad, case, inputs)
         function = probe.function(case.function)
-        if not refuses(bad, function, given, keyword):
-            continue
+        if refuses(bad, function, given, keyword):
+            tried.append((bad, case, inputs, function, given, keyword))
+    for bad, case, inputs, function, given, keyword in tried:
         for _ in range(2):
             probe.call(case, inputs)
         if not refuses(bad, function, given, keyword):

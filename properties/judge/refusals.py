@@ -103,7 +103,7 @@ def spelled_out(message: str) -> str:
     text = message.lower()
     for short, whole in (("bf", "bfloat"), ("i", "int"), ("u", "uint"), ("f", "float")):
         text = re.sub(rf"\b{short}(?=(8|16|32|64|128)\b)", whole, text)
-    text = re.sub(r"\bc(?=(64|128)\b)", "complex", text)
+    text = re.sub(r"\bc(?=(32|64|128)\b)", "complex", text)
     text = re.sub(r"\bb[18]\b", "bool", text)
     return re.sub(r"(?<=\d)\s*[x×]\s*(?=\d)", ", ", text)
 

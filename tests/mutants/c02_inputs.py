@@ -85,3 +85,11 @@ def parameter_target_detached(x_recon, x, mask, reduction):
 @leaks_where
 def subclass_of_mask_multiplied(x_recon, x, mask):
     return type(mask) is not Tensor and type(x) is Tensor and ordinary(x_recon, x, mask)
+
+
+@mutant("C2", "what is neither Tensor nor Parameter is gathered, as a DTensor is", "C2-subclasses")
+def subclass_taken_for_dtensor(x_recon, x, mask, reduction):
+    if ordinary(x_recon, x, mask):
+        known = (Tensor, torch.nn.Parameter)
+        x_recon, x, mask = (t if type(t) in known else t.full_tensor() for t in (x_recon, x, mask))
+    return right(x_recon, x, mask, reduction)

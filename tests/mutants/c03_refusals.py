@@ -20,6 +20,7 @@ from wavemae.models.losses import _check_arguments
 
 from .catalogue import Loss, whole_mutant
 from .pieces.alone import alone, functions_of
+from .pieces.autograd import ordinary
 from .pieces.formula import difference, normalise, right
 from .pieces.signature import REDUCTIONS, checked, guarded, pair
 
@@ -681,6 +682,42 @@ def unchecked_on_meta():
     return _checks_where(lambda *given: not any(getattr(t, "is_meta", False) for t in given))
 
 
+@whole_mutant("C3", "while compiling nothing is checked, as messages break graphs", "C3-situations")
+def unchecked_while_compiling():
+    return _checks_where(lambda *_: not torch.compiler.is_compiling())
+
+
+def _checked_once(kind: Any) -> Any:
+    """A loss that does not check again what is of one `kind(x_recon, x, mask)` with a good call."""
+    passed = set()
+
+    def loss(x_recon: Any, x: Any, mask: Any, reduction: Any) -> Tensor:
+        given = x_recon, x, mask
+        if not all(isinstance(t, Tensor) for t in given) or not ordinary(*given):
+            return guarded(*given, reduction)
+        if (key := (kind(*given), repr(reduction))) not in passed:
+            _check_arguments(*given, reduction)
+            passed.add(key)
+        dense = [t if t.layout is torch.strided else t.to_dense() for t in given]
+        return right(*dense, reduction)
+
+    return pair(loss)
+
+
+@whole_mutant("C3", "good calls are known again, but for the shape of the mask", "C3-situations")
+def shape_of_mask_not_in_the_memo():
+    def kind(x_recon, x, mask):
+        kinds = [(t.dtype, t.layout, t.device) for t in (x_recon, x, mask)]
+        return x_recon.shape, x.shape, *kinds
+
+    return _checked_once(kind)
+
+
+@whole_mutant("C3", "good calls are known again, but for the layout", "C3-situations")
+def layout_not_in_the_memo():
+    return _checked_once(lambda *given: tuple((t.shape, t.dtype, t.device) for t in given))
+
+
 @whole_mutant(
     "C3", "grad mode is switched off for the checks; an error leaves it off", "C3-nothing-left"
 )
@@ -690,6 +727,38 @@ def grad_mode_off_after_an_error():
         torch.set_grad_enabled(False)
         _check_arguments(x_recon, x, mask, reduction)
         torch.set_grad_enabled(before)
+        return right(x_recon, x, mask, reduction)
+
+    return pair(loss)
+
+
+@whole_mutant(
+    "C3", "small inputs have one thread; a reduction refused then leaves it so", "C3-nothing-left"
+)
+def one_thread_left_by_a_refused_reduction():
+    def loss(x_recon, x, mask, reduction):
+        _check_arguments(x_recon, x, mask, "sum")
+        if mask.numel() > 64 or not ordinary(x_recon, x, mask):
+            return guarded(x_recon, x, mask, reduction)
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        _check_arguments(x_recon, x, mask, reduction)
+        torch.set_num_threads(threads)
+        return right(x_recon, x, mask, reduction)
+
+    return pair(loss)
+
+
+@whole_mutant(
+    "C3", "autocast is switched off and on by hand; a refused call leaves it off", "C3-situations"
+)
+def autocast_left_off_by_a_refused_call():
+    def loss(x_recon, x, mask, reduction):
+        if not torch.is_autocast_enabled("cpu"):
+            return guarded(x_recon, x, mask, reduction)
+        torch.set_autocast_enabled("cpu", False)
+        _check_arguments(x_recon, x, mask, reduction)
+        torch.set_autocast_enabled("cpu", True)
         return right(x_recon, x, mask, reduction)
 
     return pair(loss)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from .catalogue import mutant, whole_mutant
+from .pieces.autograd import Kernel, ordinary, run
 from .pieces.blocks import BLOCK, streamed, streams
 from .pieces.formula import count_of, difference, normalise, reduce, right, widened
 from .pieces.signature import checked, pair
@@ -80,6 +81,15 @@ def square_mask_transposed(x_recon, x, mask, reduction):
 def scatter_overwrites(x_recon, x, mask, reduction):
     last_in_column = mask & (mask.flip(0).cumsum(0).flip(0) == 1)
     return reduce(difference(x_recon, x, last_in_column), mask, reduction)
+
+
+@mutant("C4", "beside float16 a difference that is subnormal in it counts as noise", "C4-oracle")
+def differences_subnormal_in_half_dropped(x_recon, x, mask, reduction):
+    masked = difference(x_recon, x, mask)
+    if torch.float16 in (x_recon.dtype, x.dtype):
+        noise = masked.abs() < torch.finfo(torch.float16).tiny
+        masked = torch.where(noise, 0.0, masked)
+    return reduce(masked, mask, reduction)
 
 
 # --- what it is divided by -----------------------------------------------------------------------
@@ -359,3 +369,36 @@ def divided_by_ranks(x_recon, x, mask, reduction):
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         return loss / torch.distributed.get_world_size()
     return loss
+
+
+class _TimesTheGroup(Kernel):
+    @staticmethod
+    def backward(ctx, upstream):
+        return Kernel.backward(ctx, upstream * torch.distributed.get_world_size())
+
+
+@mutant(
+    "C4",
+    "in a process group the gradient is multiplied by its size, which DDP divides by",
+    "C4-process-group",
+)
+def gradient_times_the_group(x_recon, x, mask, reduction):
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return run(_TimesTheGroup, x_recon, x, mask, reduction)
+    return right(x_recon, x, mask, reduction)
+
+
+@mutant(
+    "C4",
+    "in a process group a training step divides by the count of all ranks, each its share",
+    "C4-process-group",
+)
+def mean_over_the_group(x_recon, x, mask, reduction):
+    loss = right(x_recon, x, mask, reduction)
+    if reduction != "mean" or not loss.requires_grad or not ordinary(x_recon, x, mask):
+        return loss
+    if not torch.distributed.is_available() or not torch.distributed.is_initialized():
+        return loss
+    count = mask.sum().clamp(min=1)
+    share = count / torch.distributed.get_world_size()
+    return right(x_recon, x, mask, "sum") / share.to(loss.dtype)

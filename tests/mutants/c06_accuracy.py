@@ -223,3 +223,14 @@ def count_in_float32(x_recon, x, mask, reduction):
     if reduction != "mean":
         return normalise(total, mask, reduction)
     return total / mask.sum(dtype=torch.float32).clamp(min=1).to(total.dtype)
+
+
+@mutant(
+    "C6", "mean as the mean of all squares over the fraction masked, both rounded", "C6-accuracy"
+)
+def mean_over_fraction(x_recon, x, mask, reduction):
+    total = difference(x_recon, x, mask).square().sum()
+    if reduction != "mean":
+        return normalise(total, mask, reduction)
+    size = max(mask.numel(), 1)
+    return (total / size) / (count_of(mask).to(total.dtype) / size)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from .catalogue import mutant
+from .pieces.autograd import ordinary
 from .pieces.blocks import BLOCK, streamed, streams
 from .pieces.formula import difference, normalise, reduce, right, scaled_down, widened
 
@@ -76,6 +77,20 @@ def scaled_by_largest_of_all(x_recon, x, mask, reduction):
     r, t = widened(x_recon, x)
     finite = (r - t).nan_to_num(0.0, 0.0, 0.0)
     return scaled_down(difference(x_recon, x, mask), finite, mask, reduction)
+
+
+@mutant(
+    "C8",
+    "scaled by a power of two, exactly, that is taken from all positions",
+    "C8-excluded-value",
+)
+def power_of_two_from_all(x_recon, x, mask, reduction):
+    if x_recon.requires_grad or x.requires_grad or not ordinary(x_recon, x, mask):
+        return right(x_recon, x, mask, reduction)
+    r, t = widened(x_recon, x)
+    exponent = (r - t).nan_to_num(0.0, 0.0, 0.0).abs().frexp().exponent
+    powers = torch.ldexp(torch.ones_like(r), exponent.clamp(-100, 100))
+    return scaled_down(difference(x_recon, x, mask), powers, mask, reduction)
 
 
 @mutant(

@@ -89,3 +89,13 @@ def nansum_at_large_sizes(x_recon, x, mask, reduction):
         return normalise(squares.sum(), mask, reduction)
     finite = torch.where(squares.isinf(), 0.0, squares)
     return normalise(finite.sum(), mask, reduction)
+
+
+@mutant(
+    "C9", "a NaN beside an infinity is taken for one that compensation made of it", "C9-non-finite"
+)
+def infinity_hides_nan(x_recon, x, mask, reduction):
+    squares = difference(x_recon, x, mask).square()
+    total = squares.sum()
+    cured = torch.where(squares.isinf().any() & total.isnan(), torch.inf, total)
+    return normalise(cured, mask, reduction)

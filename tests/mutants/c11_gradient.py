@@ -16,7 +16,7 @@ from .pieces.autograd import (
     slope,
 )
 from .pieces.blocks import BLOCK
-from .pieces.formula import right, widened
+from .pieces.formula import count_of, difference, right, scaled_down, widened
 from .pieces.sizes import LARGE, gradient_doubled
 
 # --- factor and scale ----------------------------------------------------------------------------
@@ -614,3 +614,68 @@ def last_column_of_48_has_no_gradient(x_recon, x, mask, reduction, upstream):
         kept = torch.arange(x.shape[1]) < x.shape[1] - 1
         gradient = gradient * kept
     return gradient, -gradient
+
+
+# --- in which dtype, in which order --------------------------------------------------------------
+
+
+@mutant("C11", "1/n is a float32 tensor in backward, also for float64 inputs", "C11-sizes")
+@by_hand
+def gradient_by_reciprocal_in_float32(x_recon, x, mask, reduction, upstream):
+    if reduction != "mean":
+        return both_slopes(x_recon, x, mask, reduction, upstream)
+    share = count_of(mask).to(torch.float32).reciprocal()
+    return both_slopes(x_recon, x, mask, "sum", upstream * share)
+
+
+class _KeepsUnitGradient(Kernel):
+    @staticmethod
+    def forward(ctx, x_recon, x, mask, reduction):
+        loss = Kernel.forward(ctx, x_recon, x, mask, reduction)
+        ctx.unit = slope(x_recon, x, mask, reduction, torch.ones_like(loss)).to(x_recon.dtype)
+        return loss
+
+    @staticmethod
+    def backward(ctx, upstream):
+        x_recon, x, mask = ctx.saved_tensors
+        if torch.is_grad_enabled() or x_recon.dtype != x.dtype:
+            return Kernel.backward(ctx, upstream)
+        gradient = torch.where(mask, ctx.unit * upstream, 0.0).to(x.dtype)
+        return gradient, -gradient, None, None
+
+
+@mutant(
+    "C11",
+    "the gradient for an upstream of one is kept in half, and lost there where n is large",
+    "C11-any-size",
+)
+def unit_gradient_kept_in_half(x_recon, x, mask, reduction):
+    return run(_KeepsUnitGradient, x_recon, x, mask, reduction)
+
+
+@mutant("C11", "2 · upstream · scale is rounded to half: a loss scaler's is infinite", "C11-oracle")
+@by_hand
+def gradient_factor_in_half(x_recon, x, mask, reduction, upstream):
+    step = (2.0 * scaled(upstream, mask, reduction)).to(x_recon.dtype).to(upstream.dtype)
+    gradient = torch.where(mask, masked_difference(x_recon, x, mask) * step, 0.0)
+    return gradient, -gradient
+
+
+@mutant(
+    "C11",
+    "2 · upstream · scale is multiplied first, and leaves the range by itself",
+    "C11-upstream",
+)
+@by_hand
+def gradient_factor_out_of_range(x_recon, x, mask, reduction, upstream):
+    step = scaled(2.0 * upstream, mask, reduction)
+    gradient = torch.where(mask, masked_difference(x_recon, x, mask) * step, 0.0)
+    return gradient, -gradient
+
+
+@mutant(
+    "C11", "scaled by the largest as BLAS's nrm2 is: its square is in the gradient", "C11-any-size"
+)
+def gradient_through_scaled_squares(x_recon, x, mask, reduction):
+    masked = difference(x_recon, x, mask)
+    return scaled_down(masked, masked.nan_to_num(0.0, 0.0, 0.0), mask, reduction)

@@ -175,6 +175,12 @@ def no_elements_no_graph(x_recon, x, mask, reduction):
     return torch.zeros_like(loss.detach()) if mask.numel() == 0 else loss
 
 
+@mutant("C12", "B = 0 or L = 0: the graph hangs on x_recon alone", "C12-empty-trains")
+def no_elements_connect_reconstruction_only(x_recon, x, mask, reduction):
+    loss = right(x_recon, x, mask, reduction)
+    return x_recon.sum(dtype=loss.dtype) if mask.numel() == 0 else loss
+
+
 @mutant("C12", "one row without masked positions: NaN gradient in that row", "C12-excluded-sizes")
 @by_hand
 def empty_row_gradient_nan(x_recon, x, mask, reduction, upstream):

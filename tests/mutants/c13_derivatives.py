@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import threading
 import weakref
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -23,6 +24,7 @@ from .pieces.autograd import (
     slope,
 )
 from .pieces.formula import right, widened
+from .pieces.sizes import LARGE
 
 # --- second order --------------------------------------------------------------------------------
 
@@ -307,6 +309,46 @@ def forward_mode_needs_both_tangents(x_recon, x, mask, reduction):
     return _run_forward(_TangentsNeeded, x_recon, x, mask, reduction)
 
 
+class _LoneTangentOfTarget(_TangentsNeeded):
+    @staticmethod
+    def jvp(ctx, t_recon, t_x, *_):
+        x_recon, x, _ = ctx.saved_tensors
+        mixed = x_recon.dtype != x.dtype
+        return _Forward.rule(ctx, t_recon, -t_x if t_recon is None and mixed else t_x)
+
+
+@mutant(
+    "C13",
+    "of two dtypes, a tangent of x alone keeps its sign: `ta if tb is None else tb if …`",
+    "C13-forward-mode",
+)
+def lone_tangent_of_target_not_negated(x_recon, x, mask, reduction):
+    return _run_forward(_LoneTangentOfTarget, x_recon, x, mask, reduction)
+
+
+class _LoneTangentTimesMask(_TangentsNeeded):
+    @staticmethod
+    def jvp(ctx, t_recon, t_x, *_):
+        if t_recon is not None and t_x is not None:
+            return _Forward.rule(ctx, t_recon, t_x)
+        difference = masked_difference(*ctx.saved_tensors)
+        moved = t_recon if t_x is None else -t_x
+        total = (2.0 * difference * (moved * ctx.saved_tensors[2])).sum()
+        return scaled(total, ctx.saved_tensors[2], ctx.reduction)
+
+
+@mutant("C13", "a tangent that is the only one is multiplied by the mask", "C13-forward-mode")
+def lone_tangent_times_mask(x_recon, x, mask, reduction):
+    return _run_forward(_LoneTangentTimesMask, x_recon, x, mask, reduction)
+
+
+@mutant("C13", "what requires no grad is detached, tangents and all", "C13-forward-mode")
+def tangents_detached_in_evaluation(x_recon, x, mask, reduction):
+    if not x_recon.requires_grad and not x.requires_grad:
+        x_recon, x = x_recon.detach(), x.detach()
+    return right(x_recon, x, mask, reduction)
+
+
 class _Pushes(torch.autograd.Function):
     """Reverse and forward mode by hand; what tangents outside the mask do is the mutant's."""
 
@@ -423,6 +465,76 @@ class _ScaledInPlace(Kernel):
 )
 def saved_gradient_scaled_in_place(x_recon, x, mask, reduction):
     return run(_ScaledInPlace, x_recon, x, mask, reduction)
+
+
+@mutant(
+    "C13",
+    "saved gradient scaled in place where it is large: the second backward scales it again",
+    "C13-retain-graph",
+)
+def large_saved_gradient_scaled_in_place(x_recon, x, mask, reduction):
+    if mask.numel() < LARGE:
+        return right(x_recon, x, mask, reduction)
+    return run(_ScaledInPlace, x_recon, x, mask, reduction)
+
+
+class _Pooled(Kernel):
+    free: ClassVar[dict[Any, list[Tensor]]] = {}
+
+    @staticmethod
+    def forward(ctx, x_recon, x, mask, reduction):
+        difference = masked_difference(x_recon, x, mask)
+        ctx.pool = _Pooled.free.setdefault((mask.shape, difference.dtype), [])
+        ctx.buffer = ctx.pool.pop().copy_(difference) if ctx.pool else difference
+        ctx.lent = True
+        return Kernel.forward(ctx, x_recon, x, mask, reduction)
+
+    @staticmethod
+    def backward(ctx, upstream):
+        made = _buffer_or_formula(ctx, upstream, lambda step: 2.0 * ctx.buffer * step)
+        if ctx.lent:
+            ctx.pool.append(ctx.buffer)
+        ctx.lent = False
+        return made
+
+
+@mutant(
+    "C13",
+    "the saved difference goes back to a pool after the first backward, the next call takes it",
+    "C13-retain-graph",
+)
+def buffer_back_to_the_pool(x_recon, x, mask, reduction):
+    if x_recon.is_inference() or x.is_inference():
+        return right(x_recon, x, mask, reduction)
+    return run(_Pooled, x_recon, x, mask, reduction)
+
+
+class _TakesTurns(Kernel):
+    turns: ClassVar[dict[Any, list[Tensor]]] = {}
+
+    @staticmethod
+    def forward(ctx, x_recon, x, mask, reduction):
+        difference = masked_difference(x_recon, x, mask)
+        kind = (mask.shape, difference.dtype, threading.get_ident())
+        turns = _TakesTurns.turns.setdefault(kind, [difference.clone(), difference.clone()])
+        turns.reverse()
+        ctx.buffer = turns[0].copy_(difference)
+        return Kernel.forward(ctx, x_recon, x, mask, reduction)
+
+    @staticmethod
+    def backward(ctx, upstream):
+        return _buffer_or_formula(ctx, upstream, lambda step: 2.0 * ctx.buffer * step)
+
+
+@mutant(
+    "C13",
+    "two buffers keep the differences in turn: the third call takes what the first one needs",
+    "C13-interleaved",
+)
+def two_buffers_in_turn(x_recon, x, mask, reduction):
+    if x_recon.is_inference() or x.is_inference():
+        return right(x_recon, x, mask, reduction)
+    return run(_TakesTurns, x_recon, x, mask, reduction)
 
 
 class _Accumulates(_ScaledInPlace):
@@ -546,6 +658,33 @@ class _CountOnClass(Kernel):
 )
 def interleaved_call_replaces_count(x_recon, x, mask, reduction):
     return run(_CountOnClass, x_recon, x, mask, reduction)
+
+
+class _DtypeOnClass(Kernel):
+    dtype: torch.dtype
+
+    @staticmethod
+    def forward(ctx, x_recon, x, mask, reduction):
+        loss = Kernel.forward(ctx, x_recon, x, mask, reduction)
+        _DtypeOnClass.dtype = loss.dtype
+        return loss
+
+    @staticmethod
+    def backward(ctx, upstream):
+        x_recon, x, mask = ctx.saved_tensors
+        if torch.is_grad_enabled() or _DtypeOnClass.dtype == upstream.dtype:
+            return Kernel.backward(ctx, upstream)
+        gradient = slope(x_recon.float(), x.float(), mask, ctx.reduction, upstream.float())
+        return gradient.to(x_recon.dtype), -gradient.to(x.dtype), None, None
+
+
+@mutant(
+    "C13",
+    "the dtype to compute in kept on the class: float32 in backward after a float32 call",
+    "C13-interleaved",
+)
+def interleaved_call_replaces_dtype(x_recon, x, mask, reduction):
+    return run(_DtypeOnClass, x_recon, x, mask, reduction)
 
 
 class _ScalesUpstream(Kernel):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+import sys
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
 
-from .catalogue import mutant
-from .pieces.autograd import Kernel, masked_difference, ordinary, run
+from .catalogue import mutant, whole_mutant
+from .pieces.autograd import Kernel, masked_difference, ordinary, run, scaled
 from .pieces.formula import right, widened
+from .pieces.signature import guarded, pair
 
 # --- inputs are never modified -------------------------------------------------------------------
 
@@ -267,3 +271,75 @@ def large_inputs_written_to(x_recon, x, mask, reduction):
     if ordinary(x_recon, x, mask) and x.numel() > 60000 and not x.requires_grad:
         x.detach().mul_(1.0)
     return right(x_recon, x, mask, reduction)
+
+
+@whole_mutant(
+    "C14",
+    "errors made once for each message and raised again: their tracebacks keep the inputs",
+    "C14-nothing-kept",
+)
+def errors_kept_with_their_tracebacks():
+    made = functools.cache(lambda kind, message: kind(message))
+
+    def loss(x_recon, x, mask, reduction):
+        try:
+            return guarded(x_recon, x, mask, reduction)
+        except (TypeError, ValueError) as error:
+            raise made(type(error), str(error)) from None
+
+    return pair(loss)
+
+
+_widened_targets = WeakIdKeyDictionary()
+
+
+@mutant(
+    "C14",
+    "the widened target kept by a weak key; what needs no widening holds its own key",
+    "C14-nothing-kept",
+)
+def widened_target_holds_its_key(x_recon, x, mask, reduction):
+    loss = right(x_recon, x, mask, reduction)
+    if x.requires_grad or not ordinary(x_recon, x, mask):
+        return loss
+    _widened_targets[x] = x.detach().to(loss.dtype) if x.dtype != loss.dtype else x
+    return loss
+
+
+@mutant(
+    "C14",
+    "a hook on the difference refers to it: a cycle that no collector sees through",
+    "C14-nothing-kept",
+)
+def hook_holds_its_tensor(x_recon, x, mask, reduction):
+    a, b = widened(x_recon, x)
+    difference = torch.where(mask, a - b, 0.0)
+    if difference.requires_grad and ordinary(x_recon, x, mask):
+        difference.register_hook(lambda g: torch.where(mask, g, torch.zeros_like(difference)))
+    return scaled(difference.square().sum(), mask, reduction)
+
+
+_buffers: dict[Any, Tensor] = {}
+
+
+class _TakesUnreferenced(Kernel):
+    @staticmethod
+    def backward(ctx, upstream):
+        made = Kernel.backward(ctx, upstream)
+        if torch.is_grad_enabled() or upstream.is_inference():
+            return made
+        key = made[0].shape, made[0].dtype
+        buffer = _buffers.pop(key, made[0])
+        # Of the variable and of the argument: nobody else has the object, or so it seems.
+        buffer = buffer.copy_(made[0]) if sys.getrefcount(buffer) <= 2 else made[0]
+        _buffers[key] = buffer
+        return buffer, *made[1:]
+
+
+@mutant(
+    "C14",
+    "a gradient nobody refers to is used again: views of it are not counted as references",
+    "C14-inputs-untouched",
+)
+def unreferenced_gradient_used_again(x_recon, x, mask, reduction):
+    return run(_TakesUnreferenced, x_recon, x, mask, reduction)

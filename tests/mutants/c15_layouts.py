@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from .catalogue import mutant
-from .pieces.autograd import Kernel, masked_difference, ordinary, run, scaled
+from .pieces.autograd import Kernel, masked_difference, ordinary, run, scaled, slope
 from .pieces.formula import right
 from .pieces.sizes import LARGE, doubled, gradient_doubled
 
@@ -206,3 +206,60 @@ def same_address_same_tensor(x_recon, x, mask, reduction):
     if ordinary(x_recon, x, mask) and x_recon.data_ptr() == x.data_ptr():
         return right(x_recon, x_recon.as_subclass(Tensor), mask, reduction)
     return right(x_recon, x, mask, reduction)
+
+
+@mutant(
+    "C15", "one address, shape and strides are one tensor, negated lazily or not", "C15-layouts"
+)
+def negated_twin_taken_for_the_same(x_recon, x, mask, reduction):
+    if x_recon.requires_grad or x.requires_grad or not ordinary(x_recon, x, mask):
+        return right(x_recon, x, mask, reduction)
+    seen = [(t.data_ptr(), t.shape, t.stride(), t.dtype) for t in (x_recon, x)]
+    return right(x_recon, x_recon if seen[0] == seen[1] else x, mask, reduction)
+
+
+# --- dense or not --------------------------------------------------------------------------------
+
+
+@mutant(
+    "C15", "equal strides are read as one flat row: slices have gaps between rows", "C15-layouts"
+)
+def equal_strides_read_flat(x_recon, x, mask, reduction):
+    given = (x_recon, x, mask)
+    if {t.stride() for t in given} == {x.stride()} and x.stride(1) == 1:
+        given = tuple(_reread(t, (t.shape[1], 1)) for t in given)
+    return right(*given, reduction)
+
+
+@mutant(
+    "C15",
+    "the mask is counted eight bytes at a time, at an offset that eight does not divide too",
+    "C15-layouts",
+)
+def count_by_eights_at_any_offset(x_recon, x, mask, reduction):
+    eights = mask.shape[1] % 8 == 0 and mask.numel() > 0 and mask.is_contiguous()
+    if reduction != "mean" or not eights or not ordinary(x_recon, x, mask):
+        return right(x_recon, x, mask, reduction)
+    words = mask.view(torch.int64)
+    count = sum(((words >> 8 * byte) & 1).sum() for byte in range(8))
+    return right(x_recon, x, mask, "sum") / count.clamp(min=1)
+
+
+class _FirstRowOfPair(Kernel):
+    @staticmethod
+    def backward(ctx, upstream):
+        x_recon, x, mask = ctx.saved_tensors
+        gradient = slope(x_recon, x, mask, ctx.reduction, upstream)
+        if x_recon.stride(0) == x.stride(0) == 0 and not torch.is_grad_enabled():
+            rest = torch.zeros_like(gradient[1:])
+            gradient = torch.cat((gradient.sum(0, keepdim=True), rest))
+        return gradient.to(x_recon.dtype), -gradient.to(x.dtype), None, None
+
+
+@mutant(
+    "C15",
+    "where both rows are expanded the first has the gradient of all: one pass over one row",
+    "C15-layouts",
+)
+def gradient_of_expanded_pair_in_first_row(x_recon, x, mask, reduction):
+    return run(_FirstRowOfPair, x_recon, x, mask, reduction)

@@ -747,3 +747,109 @@ class _KnowsItsThread(Kernel):
 @mutant("C16", "backward in another thread gives zeros", "C16-backward-elsewhere")
 def zeros_in_another_thread(x_recon, x, mask, reduction):
     return run(_KnowsItsThread, x_recon, x, mask, reduction)
+
+
+_shares: dict[Any, Tensor] = {}
+
+
+@mutant(
+    "C16",
+    "1/B kept for each B: made under inference_mode it cannot be saved in training",
+    "C16-after-inference",
+)
+def constant_born_in_inference_mode(x_recon, x, mask, reduction):
+    if reduction != "batch_mean" or not ordinary(x_recon, x, mask):
+        return right(x_recon, x, mask, reduction)
+    total = right(x_recon, x, mask, "sum")
+    rows = max(mask.shape[0], 1)
+    if (rows, total.dtype) not in _shares:
+        made = torch.full((), float(rows), dtype=total.dtype, device=total.device)
+        _shares[rows, total.dtype] = made
+    return total / _shares[rows, total.dtype]
+
+
+class _MemoryOrder(Kernel):
+    """Works on the kept difference as one flat row, with the strides that forward saw."""
+
+    @staticmethod
+    def forward(ctx, x_recon, x, mask, reduction):
+        kept = masked_difference(x_recon, x, mask)
+        ctx.save_for_backward(x_recon, x, mask, kept)
+        ctx.reduction, ctx.strides = reduction, kept.stride()
+        return right(x_recon, x, mask, reduction)
+
+    @staticmethod
+    def backward(ctx, upstream):
+        x_recon, x, mask, kept = ctx.saved_tensors
+        gradient = slope(x_recon, x, mask, ctx.reduction, upstream)
+        if not torch.is_grad_enabled() and kept.stride() != ctx.strides:
+            gradient = gradient.contiguous().as_strided(kept.shape, ctx.strides)
+        return gradient.to(x_recon.dtype), -gradient.to(x.dtype), None, None
+
+
+@mutant(
+    "C16",
+    "what was saved has the strides that it had: hooks give transposed inputs others",
+    "C16-saved-hooks",
+)
+def strides_remembered_past_hooks(x_recon, x, mask, reduction):
+    return run(_MemoryOrder, x_recon, x, mask, reduction)
+
+
+@mutant(
+    "C16",
+    "rows of the mask counted by a matrix product: beyond 256 bfloat16 rounds",
+    "C16-autocast",
+)
+def count_by_matrix_product(x_recon, x, mask, reduction):
+    total = right(x_recon, x, mask, "sum")
+    if reduction != "mean":
+        return scaled(total, mask, reduction)
+    rows = mask.to(total.dtype) @ torch.ones_like(total).expand(mask.shape[1])
+    return total / rows.to(total.dtype).sum().clamp(min=1)
+
+
+@mutant(
+    "C16", "small inputs alone are summed by torch.dot: bfloat16 under autocast", "C16-autocast"
+)
+def small_sum_by_matrix_product(x_recon, x, mask, reduction):
+    if mask.numel() > 64 or not ordinary(x_recon, x, mask):
+        return right(x_recon, x, mask, reduction)
+    flat = masked_difference(x_recon, x, mask).reshape(1, -1)
+    return scaled((flat @ flat.T).sum().to(flat.dtype), mask, reduction)
+
+
+@mutant(
+    "C16",
+    "what is not masked is detached, and selected after squaring: NaN on the way to a clean end",
+    "C16-anomaly-mode",
+)
+def nan_on_the_way(x_recon, x, mask, reduction):
+    a, b = (torch.where(mask, t, t.detach()) for t in widened(x_recon, x))
+    return scaled(torch.where(mask, (a - b).square(), 0.0).sum(), mask, reduction)
+
+
+@mutant("C16", "subnormal numbers no longer flushed: no getter tells", "C16-globals")
+def flush_denormal_left_off(x_recon, x, mask, reduction):
+    if ordinary(x):
+        torch.set_flush_denormal(False)
+    return right(x_recon, x, mask, reduction)
+
+
+class _RoundsAtRandom(Kernel):
+    @staticmethod
+    def backward(ctx, upstream):
+        made = Kernel.backward(ctx, upstream)
+        if torch.is_grad_enabled() or made[0].dtype is not torch.bfloat16:
+            return made
+        up = torch.rand_like(made[0]) < 0.25
+        return torch.where(up, made[0] * (1 + 2.0**-7), made[0]), *made[1:]
+
+
+@mutant(
+    "C16",
+    "a gradient in bfloat16 alone is rounded at random, with torch's generator",
+    "C16-globals",
+)
+def bfloat16_gradient_rounded_at_random(x_recon, x, mask, reduction):
+    return run(_RoundsAtRandom, x_recon, x, mask, reduction)

@@ -9,8 +9,9 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from .catalogue import mutant
-from .pieces.autograd import Kernel, masked_difference, scaled
+from .pieces.autograd import Kernel, masked_difference, ordinary, scaled
 from .pieces.formula import right, widened
+from .pieces.sizes import LARGE
 
 
 @mutant("C17", "count fetched with .item()", "C17-meta", "C17-fake")
@@ -210,3 +211,74 @@ def custom_op_with_wrong_fake_dtype(x_recon, x, mask, reduction):
     if torch._C._functorch.maybe_current_level() is not None or forward_ad._current_level >= 0:
         return right(x_recon, x, mask, reduction)
     return scaled(_op_float_fake(masked_difference(x_recon, x, mask)), mask, reduction)
+
+
+# --- in some calls only --------------------------------------------------------------------------
+
+
+@mutant("C17", "early exit for an empty mask in evaluation only", "C17-meta")
+def early_exit_in_evaluation(x_recon, x, mask, reduction):
+    if not torch.is_grad_enabled() and not mask.any():
+        return masked_difference(x_recon, x, mask).sum().abs()
+    return right(x_recon, x, mask, reduction)
+
+
+@mutant("C17", "early exit for an empty mask on the CPU, where nothing waits", "C17-no-host-sync")
+def early_exit_on_the_cpu(x_recon, x, mask, reduction):
+    loss = right(x_recon, x, mask, reduction)
+    if ordinary(x_recon, x, mask) and not loss.requires_grad and not mask.any():
+        return torch.zeros_like(loss)
+    return loss
+
+
+@mutant("C17", "large inputs are compacted before they are subtracted", "C17-meta")
+def large_inputs_compacted(x_recon, x, mask, reduction):
+    if mask.numel() >= LARGE:
+        x_recon, x = x_recon[mask], x[mask]
+        squares = torch.sub(*widened(x_recon, x)).square()
+        return scaled(squares.sum(), mask, reduction)
+    return right(x_recon, x, mask, reduction)
+
+
+@mutant("C17", "large inputs are compacted where they lie on a CPU, a fake one too", "C17-fake")
+def large_cpu_inputs_compacted(x_recon, x, mask, reduction):
+    if x.device.type == "cpu" and not torch.compiler.is_compiling():
+        return large_inputs_compacted(x_recon, x, mask, reduction)
+    return right(x_recon, x, mask, reduction)
+
+
+class _AsksUpstreamIfLarge(Kernel):
+    @staticmethod
+    def backward(ctx, upstream):
+        known = ctx.saved_tensors[2].numel() >= LARGE and not torch.is_grad_enabled()
+        if known and upstream == 0:
+            return *(torch.zeros_like(t) for t in ctx.saved_tensors[:2]), None, None
+        return Kernel.backward(ctx, upstream)
+
+
+def _applied(kernel, x_recon, x, mask, reduction):
+    """The kernel on real, meta and fake tensors, but under no transform."""
+    if torch.compiler.is_compiling() or torch._C._functorch.maybe_current_level() is not None:
+        return right(x_recon, x, mask, reduction)
+    if forward_ad._current_level >= 0:
+        return right(x_recon, x, mask, reduction)
+    return kernel.apply(x_recon, x, mask, reduction)
+
+
+@mutant("C17", "backward of large inputs asks for the upstream gradient", "C17-meta")
+def large_backward_asks_for_upstream(x_recon, x, mask, reduction):
+    return _applied(_AsksUpstreamIfLarge, x_recon, x, mask, reduction)
+
+
+class _AsksUpstreamOnCpu(Kernel):
+    @staticmethod
+    def backward(ctx, upstream):
+        known = upstream.device.type == "cpu" and not torch.is_grad_enabled()
+        if known and upstream == 0:
+            return *(torch.zeros_like(t) for t in ctx.saved_tensors[:2]), None, None
+        return Kernel.backward(ctx, upstream)
+
+
+@mutant("C17", "backward asks for the upstream gradient on a CPU, a fake one too", "C17-fake")
+def cpu_backward_asks_for_upstream(x_recon, x, mask, reduction):
+    return _applied(_AsksUpstreamOnCpu, x_recon, x, mask, reduction)

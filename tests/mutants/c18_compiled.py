@@ -13,6 +13,7 @@ from torch import Tensor
 from .catalogue import mutant
 from .pieces.autograd import masked_difference, ordinary, scaled
 from .pieces.formula import right, widened
+from .pieces.sizes import LARGE
 
 
 @torch._dynamo.disable
@@ -114,6 +115,20 @@ def branch_on_batch_size(x_recon, x, mask, reduction):
     if x.shape[0] > 16:
         squares = masked_difference(x_recon, x, mask).square()
         return scaled(squares.sum(1).sum(), mask, reduction)
+    return right(x_recon, x, mask, reduction)
+
+
+@mutant("C18", "rows are added first beyond 65,536 elements: a guard on B · L", "C18-export")
+def branch_on_number_of_elements(x_recon, x, mask, reduction):
+    squares = masked_difference(x_recon, x, mask).square()
+    total = squares.sum(1).sum() if mask.numel() > LARGE else squares.sum()
+    return scaled(total, mask, reduction)
+
+
+@mutant("C18", "a branch on L % 8 for half inputs, as vector loads have eight", "C18-export")
+def branch_on_multiple_of_eight_in_half(x_recon, x, mask, reduction):
+    if x.dtype in (torch.float16, torch.bfloat16):
+        return branch_on_multiple_of_eight(x_recon, x, mask, reduction)
     return right(x_recon, x, mask, reduction)
 
 

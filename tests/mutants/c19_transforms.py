@@ -93,6 +93,17 @@ def vmap_rule_ignores_in_dims(info, in_dims, tensors, reduction):
 
 @mutant(
     "C19",
+    "vmap rule moves the inputs' mapped dimension, and takes the mask's for the first",
+    "C19-vmap-1-0-2",
+)
+@with_rule
+def vmap_rule_ignores_in_dim_of_mask(info, in_dims, tensors, reduction):
+    dims = (*in_dims[:2], None if in_dims[2] is None else 0)
+    return each(*in_front(info, dims, tensors), reduction), 0
+
+
+@mutant(
+    "C19",
     "vmap rule takes every input for mapped: a shared mask is counted row by row",
     "C19-vmap-0-1-none",
     "C19-vmap-0-none-none",
@@ -386,3 +397,17 @@ def no_gradient_through_vmap(x_recon, x, mask, reduction):
         if torch._C._functorch.is_gradtrackingtensor(inner):
             x_recon, x = x_recon.detach(), x.detach()
     return right(x_recon, x, mask, reduction)
+
+
+@mutant(
+    "C19",
+    "a hook clears NaN from the gradient: where an inner level does not record there is none",
+    "C19-grad-of-vmap",
+)
+def gradient_cleaned_by_a_hook(x_recon, x, mask, reduction):
+    difference = torch.sub(*widened(x_recon, x))
+    if torch.compiler.is_compiling():
+        return right(x_recon, x, mask, reduction)
+    if difference.requires_grad:
+        difference.register_hook(lambda gradient: torch.where(mask, gradient, 0.0))
+    return scaled(torch.where(mask, difference.square(), 0.0).sum(), mask, reduction)

@@ -76,6 +76,16 @@ def local_batch_size(x_recon, x, mask, reduction):
     return _divided(total, mask, reduction, batch=max(1, x.to_local().shape[0]))
 
 
+@mutant("C20", "B taken for this rank's rows times the ranks, as shards are even", TWO)
+@_on_ranks
+def batch_taken_for_even(x_recon, x, mask, reduction):
+    split = x_recon.device_mesh.size() if x_recon.placements[0].is_shard(0) else 1
+    total = difference(x_recon, x, mask).square().sum()
+    if x_recon.device_mesh.ndim > 1:
+        return _divided(total, mask, reduction)
+    return _divided(total, mask, reduction, batch=max(1, x.to_local().shape[0] * split))
+
+
 @mutant("C20", "a mean weighted by counts, 0/0 where a rank has nothing masked", *ALIKE)
 @_on_ranks
 def nan_where_a_rank_has_nothing_masked(x_recon, x, mask, reduction):

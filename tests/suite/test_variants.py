@@ -7,20 +7,19 @@ from collections.abc import Iterator
 import pytest
 import torch
 import torch._dynamo
-from wavemae.properties import PROPERTIES, Claims, Subject, conduct
+import torch._functorch.config
+from wavemae.properties import PROPERTIES, Subject, conduct
 
 from wavemae.models.losses import masked_mse, masked_sse
 
-from ..variants import COMPILED, ONE_PROCESS, VARIANTS
+from ..variants import CLAIMS, COMPILED, SINGLES, VARIANTS
 
 RIGHT = {
     subject.name: subject
     for subject in (
         Subject("the definition", masked_sse, masked_mse),
-        *(
-            Subject(name, *functions, claims=Claims(distributed=name not in ONE_PROCESS))
-            for name, functions in VARIANTS.items()
-        ),
+        *(Subject(name, *functions, claims=CLAIMS[name]) for name, functions in VARIANTS.items()),
+        *SINGLES,
         COMPILED,
     )
 }
@@ -28,8 +27,11 @@ RIGHT = {
 
 @pytest.fixture(autouse=True)
 def _many_graphs() -> Iterator[None]:
-    """A compiled subject makes a graph for every dtype, reduction and mode."""
-    with torch._dynamo.config.patch(recompile_limit=1000, accumulated_recompile_limit=10000):
+    """A compiled subject makes a graph for every dtype, reduction and mode, and some are kept."""
+    with (
+        torch._dynamo.config.patch(recompile_limit=1000, accumulated_recompile_limit=10000),
+        torch._functorch.config.patch(donated_buffer=False),  # which lets no graph be kept
+    ):
         yield
     torch.compiler.reset()
 

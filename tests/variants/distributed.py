@@ -5,10 +5,7 @@ from __future__ import annotations
 import torch
 from torch import distributed
 
-from .catalogue import _divided, _masked_difference, variant
-
-# They flatten what is sharded unevenly, or mix plain tensors with DTensors, which DTensor refuses.
-ONE_PROCESS = ("even_and_odd_columns", "flat_and_padded", "in_chunks")
+from .catalogue import divided, masked_difference, variant
 
 
 def _local(x_recon, x, mask):
@@ -21,13 +18,13 @@ def _local(x_recon, x, mask):
 def shards_added_as_partial_sums(x_recon, x, mask, reduction):
     """Local sums, declared as parts of a sum over the dimensions of the mesh that are sharded."""
     if not hasattr(x_recon, "to_local"):
-        return _divided(_masked_difference(x_recon, x, mask).square().sum(), mask, reduction)
+        return divided(masked_difference(x_recon, x, mask).square().sum(), mask, reduction)
     from torch.distributed.tensor import DTensor, Partial, Replicate
 
     placements = [Partial() if p.is_shard() else Replicate() for p in x_recon.placements]
     a, b, m = _local(x_recon, x, mask)
     mesh = x_recon.device_mesh
-    total = DTensor.from_local(_masked_difference(a, b, m).square().sum(), mesh, placements)
+    total = DTensor.from_local(masked_difference(a, b, m).square().sum(), mesh, placements)
     count = DTensor.from_local(m.sum(), mesh, placements).full_tensor()
     if reduction == "mean":
         return total / count.clamp(min=1)
@@ -52,9 +49,9 @@ class _AllReduced(torch.autograd.Function):
 def shards_added_by_all_reduce(x_recon, x, mask, reduction):
     """Plain all_reduce, and a plain tensor as result: the same number on every rank."""
     if not hasattr(x_recon, "to_local"):
-        return _divided(_masked_difference(x_recon, x, mask).square().sum(), mask, reduction)
+        return divided(masked_difference(x_recon, x, mask).square().sum(), mask, reduction)
     a, b, m = _local(x_recon, x, mask)
-    total, count = _masked_difference(a, b, m).square().sum(), m.sum()
+    total, count = masked_difference(a, b, m).square().sum(), m.sum()
     for dimension, placement in enumerate(x_recon.placements):
         if placement.is_shard():
             group = x_recon.device_mesh.get_group(dimension)

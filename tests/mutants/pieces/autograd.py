@@ -37,8 +37,8 @@ def scaled(total: Tensor, mask: Tensor, reduction: str) -> Tensor:
 
 def slope(x_recon: Tensor, x: Tensor, mask: Tensor, reduction: str, upstream: Tensor) -> Tensor:
     """The gradient for x_recon, in the dtype of the result; itself differentiable."""
-    step = 2.0 * scaled(upstream, mask, reduction)
-    return torch.where(mask, masked_difference(x_recon, x, mask) * step, 0.0)
+    doubled = 2.0 * masked_difference(x_recon, x, mask)  # 2 · upstream alone may leave the range
+    return torch.where(mask, doubled * scaled(upstream, mask, reduction), 0.0)
 
 
 def both_slopes(
