@@ -40,6 +40,7 @@ from ..judge.refusals import (
     good_call,
     must_refuse,
     nothing_changed,
+    placed_call,
     refused,
     spoilt,
 )
@@ -281,7 +282,8 @@ def without_data(probe: Probe) -> None:
 
             given, keyword = spoilt(bad, case, inputs, placed)
             call = partial(probe.function(case.function), *given, **keyword)
-            must_refuse(bad, f"with {kind} tensors", call, probe, case)
+            script = partial(placed_call, probe, bad, case, kind)
+            must_refuse(bad, f"with {kind} tensors", call, probe, case, script)
 
 
 @prop(

@@ -44,11 +44,10 @@ class Source:
         self._objects: dict[str, Any] = {}
 
     def lines(self) -> list[str]:
-        """The definitions, blank lines around them."""
-        out: list[str] = []
-        for text in self.definitions.values():
-            out += [*text.splitlines(), *([""] if "\n" in text else [])]
-        return [*out, ""] if out and out[-1] else out
+        """The definitions, a blank line after each."""
+        return (
+            "\n\n".join([*self.definitions.values(), ""]).splitlines() if self.definitions else []
+        )
 
     def write(self, value: Any) -> str:
         """The expression for a value; what it needs is imported or defined."""
@@ -59,6 +58,7 @@ class Source:
         if made is not None:
             return self._call(*made)
         if isinstance(value, functools.partial):
+            self.imports["import functools"] = None
             return f"functools.partial({self._arguments(value.func, value.args, value.keywords)})"
         if isinstance(value, FunctionType | type) and value.__module__.startswith(_SUITE):
             return self.define(value)
@@ -91,9 +91,21 @@ class Source:
         own = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and _stored(n)}
         own |= {n.arg for n in ast.walk(tree) if isinstance(n, ast.arg)}
         names = {k: v for k, v in vars(module).items() if k not in own}
-        written = _Writer(self, names).visit(tree)
+        written = _Writer(self, names, own).visit(tree)
         self.definitions[name] = ast.unparse(ast.fix_missing_locations(written))
         return name
+
+    def entry(self, module: ModuleType, table: str, key: str) -> str:
+        """What the function calls that a table of a module of the suite has under a key."""
+        for node in ast.parse(inspect.getsource(module)).body:
+            if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == table:
+                assert isinstance(node.value, ast.Dict)
+                keys = [ast.literal_eval(k) for k in node.value.keys if k is not None]
+                value = node.value.values[keys.index(key)]
+                body = value.body if isinstance(value, ast.Lambda) else ast.Call(value, [], [])
+                written = _Writer(self, vars(module), set()).visit(body)
+                return ast.unparse(ast.fix_missing_locations(written))
+        raise ValueError(f"there is no table {table}")
 
     def named(self, name: str, value: Any) -> None:
         """Have the name stand for a value of a module of the suite."""
@@ -133,8 +145,8 @@ def _stored(name: ast.Name) -> bool:
 class _Writer(ast.NodeTransformer):
     """Drops annotations, and has every name that a definition takes from its module defined."""
 
-    def __init__(self, source: Source, names: dict[str, Any]) -> None:
-        self.source, self.names = source, names
+    def __init__(self, source: Source, names: dict[str, Any], own: set[str]) -> None:
+        self.source, self.names, self.own = source, names, own
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         node.returns = None
@@ -155,6 +167,8 @@ class _Writer(ast.NodeTransformer):
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
         base = self.names.get(node.value.id) if isinstance(node.value, ast.Name) else None
         if isinstance(base, ModuleType) and base.__name__.startswith(_SUITE):
+            if node.attr in self.own:
+                raise ValueError(f"{node.attr} is a variable and a function in one definition")
             self.source.named(node.attr, getattr(base, node.attr))
             return ast.Name(node.attr, node.ctx)
         return self.generic_visit(node)

@@ -119,19 +119,28 @@ def _literal(tensor: Tensor, source: Source) -> str:
 def _values(name: str, operand: Operand, case: Case, source: Source) -> list[str]:
     """The lines that make the values of a large operand, contiguous, `mask` being there."""
     rows, columns = case.shape
-    lines = [f"{name} = {_recipe(operand.values, rows * columns, source)}.reshape({rows}, {columns})"]
+    lines = [
+        f"{name} = {_recipe(operand.values, rows * columns, source)}.reshape({rows}, {columns})"
+    ]
     outside = source.write(operand.outside)
     if operand.outside is not None and layouts.named(operand.layout).dense:
         lines.append(f"{name}[~mask] = {outside}")
     elif operand.outside is not None:
         numbers = f"torch.arange({rows * columns}).reshape({rows}, {columns})"
         place = layouts.named(operand.layout).text("numbers", case.shape, torch.int64)
-        lines += [f"numbers = {numbers}", f"shown = torch.zeros({rows * columns}, dtype=torch.bool)"]
+        lines += [
+            f"numbers = {numbers}",
+            f"shown = torch.zeros({rows * columns}, dtype=torch.bool)",
+        ]
         lines += [f"shown[({place})[mask]] = True"]
         lines += [f"{name}[~shown.reshape({rows}, {columns})] = {outside}"]
     for position, value in operand.edits:
         lines.append(f"{name}.view(-1)[{position}] = {source.write(value)}")
-    return lines if operand.dtype == "float64" else [*lines, f"{name} = {name}.to(torch.{operand.dtype})"]
+    return (
+        lines
+        if operand.dtype == "float64"
+        else [*lines, f"{name} = {name}.to(torch.{operand.dtype})"]
+    )
 
 
 def _recipe(values: Any, count: int, source: Source) -> str:

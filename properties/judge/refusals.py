@@ -12,14 +12,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..inputs import text
 from ..inputs.bad import ALIKE, BASE, DEVICES, FEW, Bad, bases
 from ..inputs.cases import NAMES, Case, Inputs
 from ..inputs.effort import Effort
 from ..inputs.grids import CALLS
-from ..inputs.internals import version as version_of
+from ..inputs.internals import fake_mode, version
+from ..inputs.source import Source
 from . import ambient
 from .bits import same_bits
 from .probe import Probe
+from .program import refusing, shown
 from .violation import Violation
 
 
@@ -33,11 +36,8 @@ def refused(probe: Probe, bad: Bad, case: Case, *, words: bool = False) -> None:
     given: dict[str, Any] = dict(zip(NAMES, inputs, strict=True))
     if bad.argument in given:
         given[bad.argument] = bad.value(given[bad.argument])
-    before = {name: (t.clone(), version_of(t)) for name, t in given.items() if _plain_tensor(t)}
-    text = partial(_bad_call, probe, bad, case)
-    wanted = " or ".join(
-        e.__name__ for e in (bad.error if isinstance(bad.error, tuple) else (bad.error,))
-    )
+    before = {name: (t.clone(), version(t)) for name, t in given.items() if _plain_tensor(t)}
+    wanted = names(bad)
     what = f"{bad.argument} = {bad.make}"
     message = ""
     try:
@@ -55,34 +55,77 @@ def refused(probe: Probe, bad: Bad, case: Case, *, words: bool = False) -> None:
             f"{what} is refused with the wrong kind of error",
             got=f"{type(error).__name__}: {error}",
             wanted=wanted,
-            script=text,
+            script=partial(_must_refuse, probe, bad, case),
         ) from None
     else:
         if words:
             return
-        raise Violation(f"{what} is accepted", got=got, wanted=wanted, script=text)
+        script = partial(_must_refuse, probe, bad, case)
+        raise Violation(f"{what} is accepted", got=got, wanted=wanted, script=script)
     if words:
-        _informs(bad, message, text)
+        _informs(bad, message, probe, case)
         return
-    for name, (copy, version) in before.items():
+    for name, (copy, writes) in before.items():
         tensor = given[name]
-        if version_of(tensor) != version or not same_bits(tensor, copy):
+        if version(tensor) != writes or not same_bits(tensor, copy):
             raise Violation(
                 f"{name} was modified by a call that was refused",
                 got=tensor,
                 wanted=copy,
-                script=text,
+                script=partial(_leaves_alone, probe, bad, case, name),
             )
 
 
-def _bad_call(probe: Probe, bad: Bad, case: Case) -> str:
-    reduction = "" if case.reduction is None else f", reduction={case.reduction!r}"
-    lines = case.script(probe.subject.imports, call=False).splitlines()
+def bad_call(bad: Bad, case: Case) -> tuple[list[str], str]:
+    """The lines that put what is bad in its place, and the call."""
     if bad.argument in NAMES:
-        lines += [f"good = {bad.argument}", f"{bad.argument} = {bad.make}"]
-    else:
-        reduction = f", reduction={bad.make}"
-    return "\n".join([*lines, f"{case.function}(x_recon, x, mask{reduction})  # must raise"])
+        lines = [f"good = {bad.argument}", f"{bad.argument} = {bad.make}"]
+        return lines, f"{case.function}(x_recon, x, mask{text.given(case)})"
+    lines = ["good = x"] if "good" in bad.make else []
+    return lines, f"{case.function}(x_recon, x, mask, reduction={bad.make})"
+
+
+def errors(bad: Bad) -> tuple[type[Exception], ...]:
+    """Those that C3 wants."""
+    return bad.error if isinstance(bad.error, tuple) else (bad.error,)
+
+
+def names(bad: Bad) -> str:
+    """The errors that C3 wants, in words."""
+    return " or ".join(error.__name__ for error in errors(bad))
+
+
+def _must_refuse(probe: Probe, bad: Bad, case: Case) -> str:
+    lines, call = bad_call(bad, case)
+    refusal = refusing(call, errors(bad), f"{bad.argument} = {bad.make}")
+    return shown(case, probe.subject.imports, [*lines, *refusal], device=probe.device)
+
+
+def _leaves_alone(probe: Probe, bad: Bad, case: Case, name: str) -> str:
+    lines, call = bad_call(bad, case)
+    lines += [f"before, writes = {name}.clone(), version({name})"]
+    lines += ["with contextlib.suppress(Exception):", f"    {call}"]
+    lines += [f"got = same_bits({name}, before) and version({name}) == writes"]
+    lines += [f'assert got, "a call that was refused has modified {name}"']
+    source = Source()
+    source.imports["import contextlib"] = None
+    imports, device, uses = probe.subject.imports, probe.device, (same_bits, version)
+    return shown(case, imports, lines, uses=uses, source=source, device=device)
+
+
+def _speaks(probe: Probe, bad: Bad, case: Case, holds: str, what: str) -> str:
+    """The program about the message of a refusal, `got`."""
+    lines, call = bad_call(bad, case)
+    lines += [
+        "try:",
+        f"    {call}",
+        f"except ({', '.join(e.__name__ for e in errors(bad))},) as error:",
+    ]
+    lines += ["    got = str(error)", f"assert {holds}, {what + ': '!r} + got"]
+    source = Source()
+    source.imports["import re"] = None
+    imports, uses = probe.subject.imports, (spelled_out,) if "spelled_out" in holds else ()
+    return shown(case, imports, lines, uses=uses, source=source, device=probe.device)
 
 
 def _plain_tensor(value: Any) -> bool:
@@ -108,22 +151,26 @@ def spelled_out(message: str) -> str:
     return re.sub(r"(?<=\d)\s*[x×]\s*(?=\d)", ", ", text)
 
 
-def _informs(bad: Bad, message: str, script: Callable[[], str]) -> None:
-    if not re.search(rf"(?<![A-Za-z_0-9]){bad.argument}(?![A-Za-z_0-9])", message):
+def _informs(bad: Bad, message: str, probe: Probe, case: Case) -> None:
+    word = rf"(?<![A-Za-z_0-9]){bad.argument}(?![A-Za-z_0-9])"
+    if not re.search(word, message):
+        what = f"the message does not name the argument {bad.argument}"
         raise Violation(
-            f"the message does not name the argument {bad.argument}",
+            what,
             got=message,
             wanted=f"the word {bad.argument}",
-            script=script,
+            script=partial(_speaks, probe, bad, case, f"re.search({word!r}, got)", what),
         )
     lower = spelled_out(message)
     for fact in bad.facts:
         if not re.search(fact, lower):
+            what = "the message does not say what came"
+            holds = f"re.search({fact!r}, spelled_out(got))"
             raise Violation(
-                "the message does not say what came",
+                what,
                 got=message,
                 wanted=f"something that matches {fact!r}",
-                script=script,
+                script=partial(_speaks, probe, bad, case, holds, what),
             )
 
 
@@ -154,7 +201,9 @@ def spoilt(
     return [*given.values()], keyword
 
 
-def must_refuse(bad: Bad, where: str, call: Call, probe: Probe, case: Case) -> None:
+def must_refuse(
+    bad: Bad, where: str, call: Call, probe: Probe, case: Case, script: Callable[[], str]
+) -> None:
     """Raise unless `call()` raises the error that C3 wants of this bad argument."""
     probe.calls += 1
     try:
@@ -163,13 +212,30 @@ def must_refuse(bad: Bad, where: str, call: Call, probe: Probe, case: Case) -> N
         return
     except Exception as error:
         got = f"{type(error).__name__}: {error}"
-    wanted = bad.error if isinstance(bad.error, tuple) else (bad.error,)
     raise Violation(
         f"{where}, {bad.argument} = {bad.make} is not refused as it should be",
         got=got,
-        wanted=" or ".join(e.__name__ for e in wanted),
+        wanted=names(bad),
         case=case,
+        script=script,
     )
+
+
+def placed_call(probe: Probe, bad: Bad, case: Case, kind: str) -> str:
+    """The program that makes the bad call on tensors without data."""
+    source = Source()
+    placed = 'tensor.to("meta")'
+    lines, call = bad_call(bad, case)
+    body = refusing(call, errors(bad), f"with {kind} tensors, {bad.argument} = {bad.make}")
+    made = f"x_recon, x, mask = [{placed} for tensor in (x_recon, x, mask)]"
+    if kind == "fake":
+        source.define(fake_mode)
+        made = made.replace(placed, "mode.from_tensor(tensor)")
+        inside = [made, *lines, *body]
+        all_lines = ["with fake_mode() as mode:", *(f"    {line}" for line in inside)]
+    else:
+        all_lines = [made, *lines, *body]
+    return shown(case, probe.subject.imports, all_lines, source=source)
 
 
 def good_call(probe: Probe, number: int) -> tuple[Case, Inputs]:
@@ -191,12 +257,6 @@ def alike_refused(probe: Probe) -> None:
         for everything in (False, True):
             given = [bad.value(t) for t in inputs[:2]]
             given.append(bad.value(inputs.mask) if everything else inputs.mask)
-            script = [case.script(probe.subject.imports, call=False)]
-            script += [f"x_recon, x = [{make} for good in (x_recon, x)]"]
-            script += [f"good = mask\nmask = {make}"] if everything else []
-            script += [
-                f"{function}(x_recon, x, mask, reduction={reduction!r})  # must raise TypeError"
-            ]
             try:
                 got = probe.raw(case, *given)
             except TypeError:
@@ -207,8 +267,16 @@ def alike_refused(probe: Probe) -> None:
                 f"x_recon and x{' and mask' if everything else ''}, each {make}, are not refused",
                 got=got,
                 wanted="TypeError",
-                script="\n".join(script),
+                script=partial(_alike, probe, case, make, everything),
             )
+
+
+def _alike(probe: Probe, case: Case, make: str, everything: bool) -> str:
+    lines = [f"x_recon, x = [{make} for good in (x_recon, x)]"]
+    lines += ["good = mask", f"mask = {make}"] if everything else []
+    call = f"{case.function}(x_recon, x, mask{text.given(case)})"
+    lines += refusing(call, (TypeError,), f"all of them {make}" if everything else f"both {make}")
+    return shown(case, probe.subject.imports, lines, device=probe.device)
 
 
 def nothing_changed(probe: Probe) -> None:
@@ -218,14 +286,16 @@ def nothing_changed(probe: Probe) -> None:
         case, inputs = good_call(probe, number)
         given, keyword = spoilt(bad, case, inputs)
         copies = [t.clone() for t in inputs]
-        versions = [version_of(t) for t in inputs]
+        versions = [version(t) for t in inputs]
         before = before or ambient.snapshot()
         probe.calls += 1
         with suppress(Exception):
             probe.function(case.function)(*given, **keyword)
-        changed = ambient.differences(before, ambient.snapshot())
-        for name, tensor, copy, version in zip(NAMES, inputs, copies, versions, strict=True):
-            if version_of(tensor) != version or not torch.equal(tensor, copy):
+        after = ambient.snapshot()
+        changed = ambient.differences(before, after)
+        moved = [name for name in before if before[name] != after[name]]
+        for name, tensor, copy, writes in zip(NAMES, inputs, copies, versions, strict=True):
+            if version(tensor) != writes or not torch.equal(tensor, copy):
                 changed.append(name)
         if changed:
             raise Violation(
@@ -233,4 +303,17 @@ def nothing_changed(probe: Probe) -> None:
                 got="; ".join(changed),
                 wanted="as before",
                 case=case,
+                script=partial(_keeps, probe, bad, case, moved[0])
+                if moved
+                else partial(_leaves_alone, probe, bad, case, changed[0]),
             )
+
+
+def _keeps(probe: Probe, bad: Bad, case: Case, name: str) -> str:
+    lines, call = bad_call(bad, case)
+    source = Source()
+    read = ambient.reading(name, source)
+    source.imports["import contextlib"] = None
+    lines += [f"before = {read}", "with contextlib.suppress(Exception):", f"    {call}"]
+    lines += [f"got = {read}", f'assert got == before, f"{name}: {{before}} → {{got}}"']
+    return shown(case, probe.subject.imports, lines, source=source, device=probe.device)

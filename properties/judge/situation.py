@@ -25,19 +25,17 @@ from ..inputs import dimensions
 from ..inputs.cases import Case
 from ..inputs.dimensions import Offered, Row, case_of
 from ..inputs.effort import Effort
-from . import ambient
-from .answers import Call, Derive, reverse
+from . import ambient, claims
+from .acts import Call
+from .answers import Derive, reverse
 from .bits import same_bits
-from .contract import HIDING_PARTS, PARTS, Contract, Untouched, state_kept, truth, unpoisoned
+from .contract import HIDING_PARTS, PARTS, Contract, state_kept, truth, unpoisoned
 from .probe import RAISED, Probe
+from .program import Context, itself
+from .untouched import Untouched
 from .violation import SuiteError, Violation
 
 Wrap = Callable[[Call], Call]
-Context = Callable[[], contextlib.AbstractContextManager[Any]]
-
-
-def _itself(loss: Call) -> Call:
-    return loss
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,7 @@ class Situation:
     """
 
     id: str
-    wrap: Wrap = _itself
+    wrap: Wrap = itself
     around: Context = contextlib.nullcontext
     derive: Derive = reverse
     prepare: Callable[[], None] | None = None
@@ -84,7 +82,7 @@ class Situation:
     def is_plain(self) -> bool:
         """Whether calls are made as anybody makes them, so that a finding is nobody else's."""
         slots = (self.wrap, self.around, self.derive)
-        return slots == (_itself, contextlib.nullcontext, reverse)
+        return slots == (itself, contextlib.nullcontext, reverse)
 
     def cases(self, offered: Offered, spend: Effort) -> list[tuple[Row, Case]]:
         """The rows of its array that can be asked here, each with its case."""
@@ -230,11 +228,14 @@ def _holds(
         parts=found.parts if parts is None else parts,
         ordered=found.ordered,
         siblings=found.siblings,
+        wrap=found.wrap,
+        around=found.around,
     )
     call = found.calls(probe, case, contract)
     hides = contract.parts & HIDING_PARTS
     for built in dict.fromkeys((unpoisoned(case), case) if hides else (unpoisoned(case),)):
         probe.calls += 1
+        contract.begin(built)
         inputs = built.build(probe.device)
         untouched = Untouched(inputs._asdict() if "C14" in contract.parts else {})
         try:
@@ -251,10 +252,12 @@ def _holds(
                 wanted="no exception",
                 case=case,
                 part="raises",
+                scene=contract.scene,
             ) from error
         contract.judge(answer, inputs)
         if changed := untouched.changed():
-            contract.fail("C14", "an input was modified", "; ".join(changed), "as before")
+            what, claim = "an input was modified", claims.untouched()
+            contract.fail("C14", what, "; ".join(changed), "as before", claim=claim)
         _keep_or_spoil(answer, case, kept)
 
 

@@ -231,7 +231,7 @@ def _draw(prop: Property, probe: Probe, spend: Effort, number: int, examples: li
 
 def _judge(prop: Property, probe: Probe, case: Case | None, spend: Effort) -> None:
     stopping.heed()
-    probe.case = case
+    probe.case, probe.scene = case, None
     arguments = [probe] if case is None else [probe, case]
     if prop.scaled:
         arguments.append(spend)  # type: ignore[arg-type]  # checks that scale take the effort too
@@ -239,6 +239,7 @@ def _judge(prop: Property, probe: Probe, case: Case | None, spend: Effort) -> No
         prop.check(*arguments)
     except Violation as violation:
         violation.case = violation.case or probe.case
+        violation.scene = violation.scene or probe.scene
         # A property that was given no case makes its own, and has not come to their end.
         if case is None or not _left_to_c7(prop, probe, violation.case):
             raise
@@ -255,6 +256,8 @@ def _judge(prop: Property, probe: Probe, case: Case | None, spend: Effort) -> No
             got=_origin(error),
             wanted="no exception",
             case=probe.case,
+            scene=probe.scene,
+            raises=True,
         ) from error
 
 
