@@ -78,7 +78,7 @@ def spelled(target: str) -> str:
     """The target as it is given on the command line."""
     if target.startswith(COMMAND):
         return f"--command {shlex.quote(target.removeprefix(COMMAND))}"
-    return target
+    return shlex.quote(target)
 
 
 def _other_file(place: str) -> str:

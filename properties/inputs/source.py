@@ -63,8 +63,7 @@ class Source:
         if isinstance(value, FunctionType | type) and value.__module__.startswith(_SUITE):
             return self.define(value)
         if isinstance(value, float) and not math.isfinite(value):
-            self.imports["from math import inf, nan"] = None
-            return repr(value)
+            return repr(value)  # which `text.whole` imports
         if isinstance(value, tuple | list):
             items = ", ".join(map(self.write, value)) + ("," if len(value) == 1 else "")
             return f"({items})" if isinstance(value, tuple) else f"[{items.rstrip(',')}]"
@@ -115,6 +114,9 @@ class Source:
             return
         if isinstance(value, FunctionType | type) and value.__module__.startswith(_SUITE):
             self.define(value)
+            return
+        if isinstance(value, type) and getattr(torch, name, None) is value:
+            self.imports[f"from torch import {name}"] = None
             return
         if isinstance(value, FunctionType | type) and not hasattr(torch, value.__name__):
             self.imports[f"from {value.__module__} import {name}"] = None

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from .masks import Mask
     from .operands import Operand
 
-_LONGEST_LITERAL = 64
+_LONGEST_LITERAL = 64  # in elements
+_LONGEST_LINE = 100
 _NUMBER = re.compile(r"(?<![\w'])(nan|inf)(?![\w'])")  # as repr writes them
 
 
@@ -41,8 +42,12 @@ def script(case: Case, imports: str = "", call: bool = True) -> str:
 
 def whole(source: Source, imports: str, lines: list[str]) -> list[str]:
     """Import lines, definitions, and what is done with them."""
-    head = [*source.imports, *(imports.splitlines() if imports else [])]
-    return [*head, "", *source.lines(), *lines]
+    body = [*source.lines(), *lines]
+    used = [name for name in ("inf", "nan") if re.search(rf"\b{name}\b", "\n".join(body))]
+    math = [f"from math import {', '.join(used)}"] if used else []
+    first = sorted(line for line in source.imports if "torch" not in line)
+    torches = sorted((line for line in source.imports if "torch" in line), key=len)
+    return [*first, *math, *torches, *(imports.splitlines() if imports else []), "", *body]
 
 
 def given(case: Case) -> str:
@@ -64,9 +69,9 @@ def tensors(case: Case, source: Source, device: str = "cpu", grads: bool = True)
     names = ("x_recon",) if case.shared else ("x_recon", "x")
     if small:
         for name in names:
-            lines.append(f"{name} = {_literal(getattr(inputs, name).detach(), source)}")
+            lines += _literal(name, getattr(inputs, name).detach(), source)
             lines += _laid_out(name, getattr(case, name).layout, case, device)
-        lines.append(f"mask = {_literal(inputs.mask, source)}")
+        lines += _literal("mask", inputs.mask, source)
         lines += _laid_out("mask", case.mask.layout, case, device)
     else:
         lines += [f"mask = {_mask(case.mask, case.shape, source)}"]
@@ -107,13 +112,18 @@ def _laid_out(name: str, layout: str, case: Case, device: str) -> list[str]:
     return lines if made == name else [*lines, f"{name} = {made}"]
 
 
-def _literal(tensor: Tensor, source: Source) -> str:
-    """The expression that makes a contiguous tensor of these values."""
+def _literal(name: str, tensor: Tensor, source: Source) -> list[str]:
+    """The lines that make a contiguous tensor of these values."""
     rows, columns = tensor.shape
     if rows * columns == 0:
-        return f"torch.empty({(rows, columns)}, dtype={tensor.dtype})"
+        return [f"{name} = torch.empty({(rows, columns)}, dtype={tensor.dtype})"]
     values = tensor.tolist() if tensor.dtype == torch.bool else tensor.double().tolist()
-    return f"torch.tensor({source.write(values)}, dtype={tensor.dtype})"
+    dtype = "" if tensor.dtype == torch.bool else f", dtype={tensor.dtype}"
+    line = f"{name} = torch.tensor({source.write(values)}{dtype})"
+    if len(line) <= _LONGEST_LINE:
+        return [line]
+    listed = [f"    {source.write(row)}," for row in values]
+    return [f"{name} = [", *listed, "]", f"{name} = torch.tensor({name}{dtype})"]
 
 
 def _values(name: str, operand: Operand, case: Case, source: Source) -> list[str]:

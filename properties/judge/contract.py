@@ -243,7 +243,8 @@ class Contract:
         for name, tensor in {"loss": answer.value, **answer.gradients}.items():
             if not isinstance(tensor, Tensor) or not tensor.numel():
                 continue
-            address, place = tensor.untyped_storage().data_ptr(), f'found["{name}"]'
+            address = tensor.untyped_storage().data_ptr()
+            place = "loss" if name == "loss" else f'found["{name}"]'
             words = "the result" if name == "loss" else f"the gradient of {name}"
             if address in owners:
                 other, at = owners[address]
@@ -263,8 +264,7 @@ class Contract:
         before, was = self._first
         if not same_bits(value, before):
             what = "the value changes with what stands outside the mask"
-            claim = claims.same("loss", 'first["loss"]', hidden=True)
-            self.fail("C8", what, value, before, claim=claim)
+            self.fail("C8", what, value, before, claim=claims.same_loss())
         upstream = self.case.upstream if answer.upstream is None else answer.upstream
         if self.case.shared == "same" or not math.isfinite(upstream):
             return

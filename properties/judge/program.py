@@ -15,7 +15,7 @@ from ..inputs.cases import Case
 from ..inputs.source import Source
 from ..inputs.text import tensors, whole
 from . import acts, ambient
-from .claims import Claim, with_source
+from .claims import Claim
 
 Context = Callable[[], contextlib.AbstractContextManager[Any]]
 
@@ -48,33 +48,68 @@ class Scene:
 def written(scene: Scene, claim: Claim | None, what: str, wanted: str, imports: str) -> str:
     """The program; without a claim, that no exception comes out is what it asserts."""
     source = Source()
-    function = scene.case.function
-    claim_lines: list[str] = []
-    if claim is not None:
-        with_source(source, claim)
-        claim_lines = claim.lines(what, wanted)
-    lines: list[str] = []
+    function, lines, asserted = scene.case.function, [], []
     read = ambient.reading(claim.watch, source) if claim is not None and claim.watch else ""
     if read:
         lines += _watched(function, read)
         function = "watched"
-    made = scene.wrap is itself and scene.act is acts.value
-    if not made:
-        lines.append(f"call = {_call(scene, function, source)}")
+    if claim is not None:
+        for each in claim.uses:
+            source.define(each)
+        asserted = claim.lines(what, wanted)
+    act = _Act(scene, source, function, None if claim is None else "\n".join(asserted))
+    lines += act.defined
     if claim is not None and claim.hidden and scene.hidden is not None:
         lines += tensors(scene.hidden, source, scene.device)
-        lines += _entered(scene, source, [f"first = {_acted(scene, source, function)}"])
+        lines += _entered(scene, source, act.lines("first"))
         lines += ["", "# The same with other values outside the mask."]
     lines += tensors(scene.case, source, scene.device)
-    if claim is not None:
-        lines += claim.before
-    act = f"found = {_acted(scene, source, function)}"
-    body = [act] if claim is not None else _refusing(act)
-    lines += _entered(scene, source, body)
-    if read:
-        lines.append(f"seen.append({read})")
-    lines += ['loss = found["loss"]', *claim_lines]
-    return "\n".join(_flat(whole(source, imports, lines)))
+    lines += claim.before if claim is not None else ()
+    made = act.lines("found")
+    lines += _entered(scene, source, made if claim is not None else _without_exception(made))
+    lines += [f"seen.append({read})"] if read else []
+    return "\n".join(whole(source, imports, [*lines, *asserted]))
+
+
+class _Act:
+    """The lines that make the call, and take what the assertion speaks of; nothing more."""
+
+    def __init__(self, scene: Scene, source: Source, function: str, asserted: str | None) -> None:
+        self.scene, self.source, self.asserted = scene, source, asserted
+        self.gradients = asserted is None or 'found["' in asserted or "found.get" in asserted
+        simple = scene.act is acts.value or (
+            scene.act is acts.reverse and "upstream" not in (asserted or "")
+        )
+        self.printed = "" if simple else source.define(scene.act)
+        self.defined: list[str] = []
+        reduction = scene.case.reduction
+        given = f', reduction="{reduction}"' if reduction else ""
+        self.call = f"{function}(x_recon, x, mask{given})"
+        if self.printed or scene.wrap is not itself:
+            wrapped = (
+                function if scene.wrap is itself else f"{source.write(scene.wrap)}({function})"
+            )
+            if reduction is not None:
+                source.imports["import functools"] = None
+                wrapped = f"functools.partial({wrapped}{given})"
+            self.defined = [f"call = {wrapped}"]
+            self.call = "call(x_recon, x, mask)"
+
+    def lines(self, name: str) -> list[str]:
+        """The call; what it gave is called "found", or "first" where it is the first of two."""
+        write = self.source.write
+        if self.printed:
+            arguments = "".join(f", {write(value)}" for value in self.scene.arguments)
+            made = f"{name} = {self.printed}(call, (x_recon, x, mask){arguments})"
+            loss = "loss" if name == "found" else "first_loss"
+            return [made, f'{loss} = {name}["loss"]']
+        if self.scene.act is acts.value or not self.gradients:
+            return [f"{'loss' if name == 'found' else 'first_loss'} = {self.call}"]
+        names, upstream = self.scene.arguments[:2]
+        wrt, u = f"[{', '.join(names)}]", f"torch.full_like(loss, {write(upstream)})"
+        pulled = f"torch.autograd.grad(loss, {wrt}, {u}, allow_unused=True)"
+        lines = [f"loss = {self.call}", f"{name} = dict(zip({names!r}, {pulled}, strict=True))"]
+        return lines if names else lines[:1]
 
 
 def shown(
@@ -112,32 +147,20 @@ def refusing(call: str, errors: Iterable[type[Exception]], what: str) -> list[st
     ]
 
 
-def _call(scene: Scene, function: str, source: Source) -> str:
-    wrapped = function if scene.wrap is itself else f"{source.write(scene.wrap)}({function})"
-    if scene.case.reduction is None:
-        return wrapped
-    source.imports["import functools"] = None
-    return f'functools.partial({wrapped}, reduction="{scene.case.reduction}")'
-
-
-def _acted(scene: Scene, source: Source, function: str) -> str:
-    if scene.wrap is itself and scene.act is acts.value:
-        reduction = scene.case.reduction
-        given = f', reduction="{reduction}"' if reduction else ""
-        return f'{{"loss": {function}(x_recon, x, mask{given})}}'
-    given = "".join(f", {source.write(value)}" for value in scene.arguments)
-    return f"{source.define(scene.act)}(call, (x_recon, x, mask){given})"
-
-
 def _entered(scene: Scene, source: Source, lines: list[str]) -> list[str]:
     if scene.around is contextlib.nullcontext:
         return lines
     return [f"with {source.enter(scene.around)}:", *(f"    {line}" for line in lines)]
 
 
-def _refusing(act: str) -> list[str]:
+def _without_exception(made: list[str]) -> list[str]:
     said = 'raise AssertionError(f"{type(error).__name__} came out: {error}") from error'
-    return ["try:", f"    {act}", "except BaseException as error:", f"    {said}"]
+    return [
+        "try:",
+        *(f"    {line}" for line in made),
+        "except BaseException as error:",
+        f"    {said}",
+    ]
 
 
 def _watched(function: str, read: str) -> list[str]:
@@ -153,15 +176,3 @@ def _watched(function: str, read: str) -> list[str]:
         "",
         f"seen.append({read})",
     ]
-
-
-def _flat(lines: list[str]) -> list[str]:
-    """What a plain call needs no name for."""
-    text = "\n".join(lines)
-    if text.count("found") == 2:  # it is made and taken apart
-        text = text.replace('loss = found["loss"]\n', "").replace('found = {"loss": ', "loss = ")
-        lines = [
-            line.removesuffix("}") if line.lstrip().startswith("loss = ") else line
-            for line in text.splitlines()
-        ]
-    return lines

@@ -13,7 +13,7 @@ import functools
 import random
 import warnings
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -156,7 +156,7 @@ def sweep(found: Situation, probe: Probe, spend: Effort) -> int:
     cases = found.cases(offered(probe), spend)
     kept: list[tuple[Tensor, Tensor]] = []
     elsewhere: Violation | None = None
-    with _compared(found, probe):
+    with _compared(found, probe, cases):
         for row, case in cases:
             try:
                 ask(found, probe, case, kept)
@@ -254,6 +254,7 @@ def _holds(
                 part="raises",
                 scene=contract.scene,
             ) from error
+        probe.scene = contract.scene
         contract.judge(answer, inputs)
         if changed := untouched.changed():
             what, claim = "an input was modified", claims.untouched()
@@ -337,7 +338,7 @@ _OF_VMAP = (
 
 
 @contextlib.contextmanager
-def _compared(found: Situation, probe: Probe) -> Iterator[None]:
+def _compared(found: Situation, probe: Probe, cases: Sequence[tuple[Row, Case]]) -> Iterator[None]:
     """C16: nothing is printed, warned or logged, and no global differs after all the calls."""
     _make_ready(found)
     if not found.quiet:
@@ -355,10 +356,28 @@ def _compared(found: Situation, probe: Probe) -> Iterator[None]:
         heard["warnings"] = "; ".join(warned)
         changed += [f"{where}: {words[:80]!r}" for where, words in heard.items() if words]
     if changed:
-        raise Violation(
+        heard_of = Violation(
             "the calls changed globals, or were heard",
             got="; ".join(changed),
             wanted="as before, and silence",
             case=probe.case,
             part="C16",
         )
+        _show(heard_of, found, probe, cases)
+        raise heard_of
+
+
+def _show(
+    violation: Violation, found: Situation, probe: Probe, cases: Sequence[tuple[Row, Case]]
+) -> None:
+    """Ask the cases again, one by one: the first after which something is changed or heard."""
+    for _, case in cases:
+        with ambient.restored():
+            before = ambient.snapshot()
+            with ambient.listening() as heard, contextlib.suppress(Violation):
+                _holds(found, probe, case, [])
+            after = ambient.snapshot()
+        if ambient.differences(before, after) or any(heard.values()):
+            quiet = claims.kept(ambient.moved(before, after)) if before != after else claims.heard()
+            violation.case, violation.scene, violation.claim = case, probe.scene, quiet
+            return

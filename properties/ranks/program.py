@@ -48,8 +48,11 @@ def on_rank(rank, file):
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
-        arguments = (f"{{folder}}/store",)
-        torch.multiprocessing.start_processes(on_rank, arguments, {ranks}, start_method="{method}")
+        start, ended = torch.multiprocessing.start_processes, torch.multiprocessing.spawn
+        try:
+            start(on_rank, (f"{{folder}}/store",), {ranks}, start_method="{method}")
+        except (ended.ProcessRaisedException, ended.ProcessExitedException) as error:
+            raise AssertionError(str(error)) from error
 """
 
 _BACKWARD = """    (loss * {upstream!r}).backward()
