@@ -72,7 +72,7 @@ class _InBuffer(Layout):
         return self.select(buffer, (rows, columns)).copy_(values)
 
     def text(self, name: str, shape: Shape, dtype: torch.dtype) -> str:
-        trap = "float('nan')" if dtype.is_floating_point else True if dtype == torch.bool else 1
+        trap = "nan" if dtype.is_floating_point else True if dtype == torch.bool else 1
         buffer = f"{name}.new_full({self.sizes(shape)}, {trap})"
         return f"{buffer}{self.window(shape)}.copy_({name})"
 

@@ -98,6 +98,10 @@ def place_in(
 class Ended(Violation):
     """What answers for a subject has ended, or hangs, or answers nonsense."""
 
+    def program(self, imports: str = "") -> str | None:
+        """The call that it has not answered, which raises the same."""
+        return None if self.case is None else str(self.case.script(imports))
+
 
 def describe(value: Any) -> str:
     """A value in one line: a number to full precision with its dtype, a tensor with its shape."""
