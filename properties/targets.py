@@ -75,7 +75,7 @@ def files_of(command: str) -> list[str]:
 
 
 def spelled(target: str) -> str:
-    """The target as it is given on the command line."""
+    """The target as it is given on the command line, to a shell."""
     if target.startswith(COMMAND):
         return f"--command {shlex.quote(target.removeprefix(COMMAND))}"
     return shlex.quote(target)

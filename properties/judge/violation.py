@@ -100,7 +100,7 @@ class Ended(Violation):
 
     def program(self, imports: str = "") -> str | None:
         """The call that it has not answered, which raises the same."""
-        return None if self.case is None else str(self.case.script(imports))
+        return self.script if self.case is None else str(self.case.script(imports))
 
 
 def describe(value: Any) -> str:

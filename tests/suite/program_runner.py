@@ -2,8 +2,8 @@
 
 `python -m tests.suite.program_runner` reads mutants and properties from stdin, a JSON list of
 pairs, and writes a line of JSON for each: how the property went, whether the program stands alone,
-and how it ended on the mutant and on the definition. One process imports torch and is forked for each, so
-that nothing is left of one in another, and that a program costs a tenth of a second.
+and how it ended on the mutant and on the definition. One process imports torch and is forked for
+each, so that nothing is left of one in another, and that a program costs a tenth of a second.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from dataclasses import replace
 from typing import Any
 
 from wavemae.properties import conduct, load_subject
-from wavemae.properties.run.reproducers import NOT_ALONE, program_of
+from wavemae.properties.run.reproducers import NOT_ALONE, asking_again
 
 from wavemae.models import losses
 
@@ -84,8 +84,11 @@ def find(name: str, identifier: str) -> dict[str, Any]:
         outcome = conduct(subject, identifier, profile)
     if outcome.violation is None:
         return {"state": outcome.state}
-    program = program_of(subject, outcome.violation, identifier, profile)
-    return {"state": "FAIL", "what": outcome.violation.what, "program": program}
+    found = outcome.violation
+    program, again = found.program(subject.imports), (subject, identifier, profile, 0, "cpu")
+    # What the command does with a program that exits with 0; forks are this module's.
+    asking = asking_again(*again, "its call is right where it is the first")
+    return {"state": "FAIL", "what": found.what, "program": program, "asking": asking}
 
 
 def run(program: str, functions: Any) -> dict[str, Any]:
@@ -124,12 +127,17 @@ def tried(name: str, identifier: str) -> dict[str, Any]:
     found = forked(find, name, identifier)
     if "program" not in found:
         return {**row, **found}
-    program = found["program"]
+    program, asking = found["program"], found.pop("asking")
     if mutant.target:
         ends = [in_another_python(program, mutant.target, right) for right in (False, True)]
     else:
-        ends = [forked(run, program, functions) for functions in (mutant, losses)]
+        wrong = forked(run, program, mutant)
+        if wrong["code"] == 0:
+            program = asking
+            wrong = forked(run, program, mutant)
+        ends = [wrong, forked(run, program, losses)]
     alone = NOT_ALONE not in program
+    found["program"] = program
     return {**row, **found, "alone": alone, "wrong": ends[0], "right": ends[1]}
 
 
