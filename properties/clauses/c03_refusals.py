@@ -30,6 +30,7 @@ from ..inputs.operands import Operand
 from ..inputs.values import Lattice
 from ..judge import ways
 from ..judge.apart import refused_when_optimised
+from ..judge.bad_calls import placed_call
 from ..judge.everywhere import refused_after_good_calls, refused_there
 from ..judge.mismatches import mismatches_refused
 from ..judge.operators import nothing_computed
@@ -40,7 +41,6 @@ from ..judge.refusals import (
     good_call,
     must_refuse,
     nothing_changed,
-    placed_call,
     refused,
     spoilt,
 )

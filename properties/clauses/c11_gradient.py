@@ -21,7 +21,7 @@ from ..inputs.values import Constant
 from ..judge import acts, claims
 from ..judge.gradcheck import numerically
 from ..judge.probe import Probe
-from ..judge.violation import Violation, place_in
+from ..judge.violation import Violation
 from .registry import GRADIENTS, prop
 from .situations import TWO_TRAITS, situation
 
@@ -123,11 +123,10 @@ def upstream(probe: Probe, case: Case) -> None:
     loss = probe.call(case, inputs)
     if probe.unconnected(loss, wrt, inputs):
         return
-    for number, ways in enumerate(
-        acts.three_times(probe.calling(case), inputs, case.grads)["ways"]
-    ):
-        with place_in(case, acts.three_times, f'found["ways"][{number}]'):
-            probe.right_gradients(ways, case.but(upstream=3.0), inputs)
+    ways = probe.perform(case, inputs, acts.three_times, case.grads)["ways"]
+    for number, found in enumerate(ways):
+        with probe.found_at(f'found["ways"][{number}]'):
+            probe.right_gradients(found, case.but(upstream=3.0), inputs)
 
 
 def _dtypes(case: Case) -> tuple[str, str]:
@@ -157,11 +156,11 @@ def accumulation(probe: Probe, case: Case) -> None:
     probe.note(inputs.mask)
     x_recon, x, mask = inputs
     moved = Inputs(x_recon.detach() * 2, x.detach() + 1, mask)
-    found = acts.accumulated(probe.calling(case), inputs)
+    found = probe.perform(case, inputs, acts.accumulated)
     for number, gradients in enumerate(found["times"]):
-        with place_in(case, acts.accumulated, f'found["times"][{number}]', ()):
+        with probe.found_at(f'found["times"][{number}]'):
             probe.right_gradients(gradients, case, moved)
-    with place_in(case, acts.accumulated, "found", ()):
+    with probe.found_at():
         if not bool((found["same"] == 0).all()):
             raise Violation(
                 "x_recon is x, and its gradient is not zero",

@@ -13,7 +13,7 @@ from ..judge.gradcheck import numerically
 from ..judge.overlaps import right_after_writing
 from ..judge.probe import Probe
 from ..judge.second_order import right_second_derivatives
-from ..judge.violation import Violation, place_in
+from ..judge.violation import Violation
 from .registry import FORWARD, GRADIENTS, SECOND, prop
 from .situations import situation
 
@@ -40,12 +40,12 @@ def changed_inputs(probe: Probe, case: Case) -> None:
         inputs = probe.build(case)
         probe.note(inputs.mask)
         as_called = Inputs(*(t.detach().clone() for t in inputs))
-        arguments = case.grads, case.upstream, which
-        found = acts.changed_before_backward(probe.calling(case), inputs, *arguments)
+        act = acts.changed_before_backward
+        found = probe.perform(case, inputs, act, case.grads, case.upstream, which)
         if found["refused"]:
             continue
         try:
-            with place_in(case, acts.changed_before_backward, "found", arguments):
+            with probe.found_at():
                 gradients = probe.arrived(case, found, inputs)
                 probe.right_gradients(gradients, case, as_called)
         except Violation as violation:

@@ -7,20 +7,17 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from ..inputs import text
 from ..inputs.cases import Case
 from ..inputs.effort import Effort
 from ..inputs.grids import GRADS, SAME_PAIRS, sized_grid, small_grid
-from ..inputs.source import Source
 from ..inputs.strategies import cases
-from ..inputs.text import tensors
 from ..judge import ambient, answers, ways
 from ..judge.answers import value_only
 from ..judge.apart import right_apart
 from ..judge.bits import same_bits
 from ..judge.history import right_whatever_happened
 from ..judge.probe import Probe
-from ..judge.program import shown
+from ..judge.quiet import five_times, hearing, watching
 from ..judge.threads import right_in_threads
 from ..judge.violation import Violation
 from .registry import STRICT, prop, without_target
@@ -56,23 +53,8 @@ def repeatable(probe: Probe, case: Case) -> None:
                     f"call {time + 1} differs from call 1",
                     got=b,
                     wanted=a,
-                    script=partial(_five_times, probe, case),
+                    script=partial(five_times, probe, case),
                 )
-
-
-def _five_times(probe: Probe, case: Case) -> str:
-    source = Source()
-    source.define(same_bits)
-    loss, *pulled = _called(case, source)
-    given = pulled[0].removeprefix("torch.autograd.grad") if pulled else ""
-    found = f"[loss, *torch.autograd.grad{given}]" if pulled else "[loss]"
-    made = [*tensors(case, source, probe.device), loss, f"return {found}"]
-    lines = ["def call():", *(f"    {line}" for line in made), ""]
-    lines += ["first = call()", "for time in range(2, 6):", "    if time == 4:"]
-    lines += ["        torch.rand(3)  # a random state that has moved on must not matter"]
-    lines += ["    same = [same_bits(a, b) for a, b in zip(first, call(), strict=True)]"]
-    lines += ['    assert all(same), f"call {time} differs from call 1"']
-    return shown(None, probe.subject.imports, lines, source=source)
 
 
 @prop(
@@ -117,7 +99,7 @@ def globals_untouched(probe: Probe, case: Case) -> None:
             f"global state changed, where it was not the default: {words}",
             got=words,
             wanted="as before",
-            script=partial(_watching, probe, case, ambient.moved(before, after), unusual=True),
+            script=partial(watching, probe, case, ambient.moved(before, after), unusual=True),
         )
     before = ambient.snapshot()
     loss = probe.call(case, inputs)
@@ -133,29 +115,8 @@ def globals_untouched(probe: Probe, case: Case) -> None:
             f"global state changed: {words}",
             got=words,
             wanted="as before",
-            script=partial(_watching, probe, case, ambient.moved(before, after)),
+            script=partial(watching, probe, case, ambient.moved(before, after)),
         )
-
-
-def _watching(probe: Probe, case: Case, name: str, *, unusual: bool = False) -> str:
-    """The program: one part of the state of the process, before the call and after it."""
-    source = Source()
-    read = ambient.reading(name, source)
-    lines = [f"before = {read}", *_called(case, source, backward=not unusual), f"got = {read}"]
-    if unusual:
-        source.define(ambient.make_unusual)
-        with_autocast = 'with torch.autocast("cpu", dtype=torch.float16):'
-        lines = ["make_unusual()", with_autocast, *(f"    {line}" for line in lines)]
-    lines += [f'assert got == before, f"{name}: {{before}} → {{got}}"']
-    return shown(case, probe.subject.imports, lines, source=source, device=probe.device)
-
-
-def _called(case: Case, source: Source, *, backward: bool = True) -> list[str]:
-    lines = [f"loss = {case.function}(x_recon, x, mask{text.given(case)})"]
-    if case.grads and backward:
-        upstream = f"torch.full_like(loss, {source.write(case.upstream)})"
-        lines += [f"torch.autograd.grad(loss, [{', '.join(case.grads)}], {upstream})"]
-    return lines
 
 
 @prop(
@@ -182,17 +143,8 @@ def silent(probe: Probe, case: Case) -> None:
                 f"something came out on {where}",
                 got=repr(words[:200]),
                 wanted="nothing",
-                script=partial(_listening, probe, case),
+                script=partial(hearing, probe, case),
             )
-
-
-def _listening(probe: Probe, case: Case) -> str:
-    source = Source()
-    lines = ["with listening() as heard:"]
-    lines += [f"    {line}" for line in _called(case, source)]
-    lines += ["assert not any(heard.values()), heard"]
-    uses, device = (ambient.listening,), probe.device
-    return shown(case, probe.subject.imports, lines, uses=uses, source=source, device=device)
 
 
 @prop(

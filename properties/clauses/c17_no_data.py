@@ -8,7 +8,6 @@ from ..inputs.cases import Case
 from ..inputs.grids import GRADS, SAME_PAIRS, small_grid
 from ..judge import acts, claims, without_data
 from ..judge.probe import Probe
-from ..judge.program import Scene
 from ..judge.violation import Violation
 from .registry import prop
 
@@ -19,9 +18,7 @@ def _called(
     """What the act gives, whose gradients have arrived, of the dtype that real tensors give."""
     case = probe.without_gradients(case)
     real = probe.build(case)
-    arguments = case.grads, case.upstream
-    probe.scene = Scene(case, act=act, arguments=arguments, device=probe.device)
-    found = act(probe.calling(case), real, *arguments)
+    found = probe.perform(case, real, act, case.grads, case.upstream)
     got, eager = found["loss"], found.get("eager")
     if case.grads:
         probe.arrived(case, found, real)

@@ -10,8 +10,7 @@ from ..inputs.grids import SAME_PAIRS, small_grid
 from ..judge import answers, claims, derivatives, oracle, transformed, ways
 from ..judge.derivatives import APART, apart
 from ..judge.probe import Probe
-from ..judge.program import Scene
-from ..judge.violation import Violation, place_in
+from ..judge.violation import Violation
 from .registry import prop
 from .situations import situation
 
@@ -34,9 +33,8 @@ from .situations import situation
 def hessians(probe: Probe, case: Case) -> None:
     inputs = probe.build(case)
     probe.note(inputs.mask)
-    probe.scene = Scene(case, act=transformed.hessians, device=probe.device)
-    found = transformed.hessians(probe.calling(case), inputs)
-    with place_in(case, transformed.hessians, "found", ()):
+    found = probe.perform(case, inputs, transformed.hessians)
+    with probe.found_at():
         probe.right_gradients({name: found[name] for name in ("x_recon", "x")}, case, inputs)
         _right_hessians(probe, case, inputs, found["hessians"])
 

@@ -128,7 +128,8 @@ def check_loss(
     functions = {"masked_sse": masked_sse, "masked_mse": masked_mse}
     subject = Subject(
         name,
-        **functions,
+        masked_sse,
+        masked_mse,
         claims=claims or Claims(),
         expected_failures=dict(expected_failures or {}),
         imports=_imports(functions),

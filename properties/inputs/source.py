@@ -119,7 +119,8 @@ class Source:
             self.imports[f"from torch import {name}"] = None
             return
         if isinstance(value, FunctionType | type) and not hasattr(torch, value.__name__):
-            self.imports[f"from {value.__module__} import {name}"] = None
+            own = value.__name__ if value.__name__ == name else f"{value.__name__} as {name}"
+            self.imports[f"from {value.__module__} import {own}"] = None
             return
         self.definitions.setdefault(name, f"{name} = {self.write(value)}")
 

@@ -178,7 +178,7 @@ def _mask(mask: Mask, shape: tuple[int, int], source: Source) -> str:
     rows, columns = shape
     if not isinstance(mask.bits, str):
         return f"torch.tensor({list(mask.bits)}).reshape({rows}, {columns})"
-    drawn = {"bernoulli": written.bernoulli, "sparse": written.bernoulli}
+    drawn: dict[str, Any] = {"bernoulli": written.bernoulli, "sparse": written.bernoulli}
     drawn |= {"blocks": written.blocks, "ragged": written.ragged}
     if mask.bits in drawn:
         more = ", 16" if mask.bits == "sparse" else ""

@@ -125,7 +125,7 @@ def dropped(call: Call, inputs: Any, names: Names, upstream: float) -> Found:
 def other_calls(call: Call, inputs: Any, count: int = 1, shape: Any = None) -> None:
     """Calls of the same dtypes, and the same shape or another, on other numbers, with backward."""
     for number in range(count):
-        others = []
+        others: list[Tensor] = []
         for tensor in inputs[:2]:
             other = torch.empty_like(tensor.detach())
             other = other if shape is None else other.new_empty(shape)
@@ -167,7 +167,7 @@ def second_branch(call: Call, inputs: Any, names: Names, upstream: float) -> Fou
     loss = call(*inner)
     found = {"loss": loss, **pull(loss, inner, names, upstream, True)}
     if "upstream" in found:
-        extra = sum(tensor.double().sum() for tensor in wanted(inner, names).values())
+        extra: Any = sum(tensor.double().sum() for tensor in wanted(inner, names).values())
         tensors = list(wanted(inputs, names).values())
         given = [torch.full_like(loss.detach(), upstream), torch.ones_like(extra)]
         both = torch.autograd.grad([loss, extra], tensors, given)
@@ -211,17 +211,17 @@ def accumulated(call: Call, inputs: Any) -> Found:
     x_recon, x, mask = inputs
     times = []
     for time in (1, 2):
-        loss = call(x_recon * 2, x + 1, mask)
-        loss.backward()
+        call(x_recon * 2, x + 1, mask).backward()
         times.append({"x_recon": x_recon.grad / (2 * time), "x": x.grad / time})
     one = x_recon.detach().requires_grad_()
-    (same,) = torch.autograd.grad(call(one, one, mask), one)
-    return {"loss": loss, "times": times, "same": same}
+    loss = call(one, one, mask)
+    return {"loss": loss, "times": times, "same": torch.autograd.grad(loss, one)[0]}
 
 
 def written_to(call: Call, inputs: Any, names: Names) -> Found:
     """Gradients after another gradient, or `.grad`, was written to; each with what was done."""
-    loss, tensors, after = call(*inputs), wanted(inputs, names), []
+    loss, after = call(*inputs), []
+    tensors: Any = wanted(inputs, names)
 
     def pulled() -> Found:
         found = torch.autograd.grad(loss, list(tensors.values()), retain_graph=True)

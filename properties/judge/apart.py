@@ -9,10 +9,11 @@ from typing import Any
 
 from ..inputs.bad import FEW, LAYOUTS, NON_TENSORS, REDUCTION, SHAPES
 from ..inputs.effort import PROFILES
+from .bad_calls import bad_call, errors
 from .everywhere import refuses
 from .probe import Probe
 from .program import refusing, shown
-from .refusals import bad_call, errors, good_call, spoilt
+from .refusals import good_call, spoilt
 from .situation import Situation, sweep
 from .violation import SuiteError, Violation
 

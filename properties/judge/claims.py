@@ -141,14 +141,14 @@ def positive(got: str) -> Claim:
 
 def kept(name: str) -> Claim:
     """A part of the state of the process, by its name in `ambient`, stays as it is."""
-    return Claim("seen", "all(now == got[0] for now in got)", watch=name)
+    return Claim("seen", "all(now == got[0] for now in got)", gradients=True, watch=name)
 
 
 def untouched() -> Claim:
     """No input was modified, in any way that C14 names."""
     inputs = '{"x_recon": x_recon, "x": x, "mask": mask}'
     before = (f"untouched = Untouched({inputs})",)
-    return Claim("untouched.changed()", "got == []", (Untouched,), before)
+    return Claim("untouched.changed()", "got == []", (Untouched,), before, gradients=True)
 
 
 def unless_refused(claim: Claim) -> Claim:
@@ -162,14 +162,15 @@ def unless_refused(claim: Claim) -> Claim:
 
 def heard() -> Claim:
     """Nothing is printed, warned or logged."""
-    before = ("import contextlib", "stack = contextlib.ExitStack()")
-    before += ("heard = stack.enter_context(listening())",)
-    return Claim("stack.close() or heard", "not any(got.values())", (listening,), before)
+    enter = "heard = stack.enter_context(listening())"
+    before = ("import contextlib", "stack = contextlib.ExitStack()", enter)
+    got, holds = "stack.close() or heard", "not any(got.values())"
+    return Claim(got, holds, (listening,), before, gradients=True)
 
 
-def elsewhere(claim: Claim, place: str) -> Claim:
-    """The same of another loss, which stands in that place."""
-    return replace(claim, got=claim.got.replace("loss", place))
+def moved(claim: Claim, name: str, place: str) -> Claim:
+    """The same of something that stands in another place than "loss" or "found"."""
+    return replace(claim, got=claim.got.replace(name, place))
 
 
 def memory(got: str, other: str, *, gradients: bool = False) -> Claim:

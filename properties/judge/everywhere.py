@@ -25,9 +25,10 @@ from ..inputs.cases import Case
 from ..inputs.source import Source
 from . import ambient
 from .acts import Call
+from .bad_calls import bad_call, errors, names
 from .probe import Probe
 from .program import itself, refusing, shown
-from .refusals import bad_call, errors, good_call, names, spoilt
+from .refusals import good_call, spoilt
 from .situation import Situation
 from .violation import Violation
 

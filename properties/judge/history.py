@@ -15,7 +15,6 @@ from . import claims
 from .acts import Call, Found
 from .bits import same_bits
 from .probe import Probe
-from .program import Scene
 from .violation import Violation
 
 
@@ -70,8 +69,8 @@ def right_whatever_happened(probe: Probe, case: Case) -> None:
     bare = case.but(grads=())
     inputs = probe.build(bare)
     probe.note(inputs.mask)
-    probe.scene = scene = Scene(bare, act=much_happens, device=probe.device)
-    found = much_happens(probe.calling(bare), inputs)
+    found = probe.perform(bare, inputs, much_happens)
+    scene = probe.scene
     places = [("", found["first"], bare.build(probe.device), 'found["first"]')]
     for number, step in enumerate(found["steps"]):
         what = f"after {step['what']}, with the same tensors: "
@@ -82,7 +81,7 @@ def right_whatever_happened(probe: Probe, case: Case) -> None:
             probe.right_value(loss, bare, given)
         except Violation as violation:
             violation.what = what + violation.what
-            violation.claim = violation.claim and claims.elsewhere(violation.claim, place)
+            violation.claim = violation.claim and claims.moved(violation.claim, "loss", place)
             violation.scene = scene
             raise
     if not same_bits(found["loss"], found["first"]):

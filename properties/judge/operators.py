@@ -21,9 +21,9 @@ from ..inputs.cases import NAMES, Case
 from ..inputs.grids import CALLS
 from ..inputs.internals import TorchDispatchMode
 from ..inputs.source import Source
+from .bad_calls import bad_call
 from .probe import Probe
 from .program import shown
-from .refusals import bad_call
 from .violation import Violation
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..inputs.cases import Case
 from . import acts
 from .probe import Probe
-from .violation import Violation, place_in
+from .violation import Violation
 
 
 def right_after_writing(probe: Probe, case: Case) -> None:
@@ -17,10 +17,10 @@ def right_after_writing(probe: Probe, case: Case) -> None:
     probe.pull(case, loss, inputs)
     case = case.but(upstream=1.0)
     inputs = probe.build(case)
-    after = acts.written_to(probe.calling(case), inputs, case.grads)["after"]
+    after = probe.perform(case, inputs, acts.written_to, case.grads)["after"]
     for number, (what, found) in enumerate(after):
         try:
-            with place_in(case, acts.written_to, f'found["after"][{number}][1]'):
+            with probe.found_at(f'found["after"][{number}][1]'):
                 probe.right_gradients(found, case, inputs)
         except Violation as violation:
             violation.what = f"after {what}, {violation.what}"

@@ -6,7 +6,8 @@ hand, so that a failure can show it, and judges results against the oracle.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -146,6 +147,23 @@ class Probe:
             return self._of_its_kind(self.raw(case, x_recon, x, mask, **named))
 
         return call
+
+    def perform(
+        self, case: Case, inputs: Inputs, act: Callable[..., acts.Found], *arguments: Any
+    ) -> acts.Found:
+        """What an act gives, which the program of a finding then shows."""
+        self.scene = Scene(case, act=act, arguments=arguments, device=self.device)
+        return act(self.calling(case), inputs, *arguments)
+
+    @contextlib.contextmanager
+    def found_at(self, place: str = "found") -> Iterator[None]:
+        """Findings within are about what the last act gave in that place."""
+        try:
+            yield
+        except Violation as violation:
+            violation.scene = self.scene
+            violation.claim = violation.claim and claims.moved(violation.claim, "found", place)
+            raise
 
     def loss(self, case: Case) -> tuple[Tensor, Inputs]:
         """Build a case and call the subject on it."""

@@ -57,7 +57,9 @@ def written(scene: Scene, claim: Claim | None, what: str, wanted: str, imports: 
         for each in claim.uses:
             source.define(each)
         asserted = claim.lines(what, wanted)
-    act = _Act(scene, source, function, None if claim is None else "\n".join(asserted))
+    text = "\n".join(asserted)
+    pulled = claim is None or claim.gradients or 'found["' in text or "found.get" in text
+    act = _Act(scene, source, function, text, pulled)
     lines += act.defined
     if claim is not None and claim.hidden and scene.hidden is not None:
         lines += tensors(scene.hidden, source, scene.device)
@@ -74,11 +76,12 @@ def written(scene: Scene, claim: Claim | None, what: str, wanted: str, imports: 
 class _Act:
     """The lines that make the call, and take what the assertion speaks of; nothing more."""
 
-    def __init__(self, scene: Scene, source: Source, function: str, asserted: str | None) -> None:
-        self.scene, self.source, self.asserted = scene, source, asserted
-        self.gradients = asserted is None or 'found["' in asserted or "found.get" in asserted
+    def __init__(
+        self, scene: Scene, source: Source, function: str, asserted: str, gradients: bool
+    ) -> None:
+        self.scene, self.source, self.gradients = scene, source, gradients
         simple = scene.act is acts.value or (
-            scene.act is acts.reverse and "upstream" not in (asserted or "")
+            scene.act is acts.reverse and "upstream" not in asserted
         )
         self.printed = "" if simple else source.define(scene.act)
         self.defined: list[str] = []

@@ -12,17 +12,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..inputs import text
 from ..inputs.bad import ALIKE, BASE, DEVICES, FEW, Bad, bases
 from ..inputs.cases import NAMES, Case, Inputs
 from ..inputs.effort import Effort
 from ..inputs.grids import CALLS
-from ..inputs.internals import fake_mode, version
-from ..inputs.source import Source
+from ..inputs.internals import version
 from . import ambient
+from .bad_calls import all_taken, leaves, modifies, names, says, spelled_out, taken
 from .bits import same_bits
 from .probe import Probe
-from .program import refusing, shown
 from .violation import Violation
 
 
@@ -55,12 +53,12 @@ def refused(probe: Probe, bad: Bad, case: Case, *, words: bool = False) -> None:
             f"{what} is refused with the wrong kind of error",
             got=f"{type(error).__name__}: {error}",
             wanted=wanted,
-            script=partial(_must_refuse, probe, bad, case),
+            script=partial(taken, probe, bad, case),
         ) from None
     else:
         if words:
             return
-        script = partial(_must_refuse, probe, bad, case)
+        script = partial(taken, probe, bad, case)
         raise Violation(f"{what} is accepted", got=got, wanted=wanted, script=script)
     if words:
         _informs(bad, message, probe, case)
@@ -72,60 +70,8 @@ def refused(probe: Probe, bad: Bad, case: Case, *, words: bool = False) -> None:
                 f"{name} was modified by a call that was refused",
                 got=tensor,
                 wanted=copy,
-                script=partial(_leaves_alone, probe, bad, case, name),
+                script=partial(modifies, probe, bad, case, name),
             )
-
-
-def bad_call(bad: Bad, case: Case) -> tuple[list[str], str]:
-    """The lines that put what is bad in its place, and the call."""
-    if bad.argument in NAMES:
-        lines = [f"good = {bad.argument}", f"{bad.argument} = {bad.make}"]
-        return lines, f"{case.function}(x_recon, x, mask{text.given(case)})"
-    lines = ["good = x"] if "good" in bad.make else []
-    return lines, f"{case.function}(x_recon, x, mask, reduction={bad.make})"
-
-
-def errors(bad: Bad) -> tuple[type[Exception], ...]:
-    """Those that C3 wants."""
-    return bad.error if isinstance(bad.error, tuple) else (bad.error,)
-
-
-def names(bad: Bad) -> str:
-    """The errors that C3 wants, in words."""
-    return " or ".join(error.__name__ for error in errors(bad))
-
-
-def _must_refuse(probe: Probe, bad: Bad, case: Case) -> str:
-    lines, call = bad_call(bad, case)
-    refusal = refusing(call, errors(bad), f"{bad.argument} = {bad.make}")
-    return shown(case, probe.subject.imports, [*lines, *refusal], device=probe.device)
-
-
-def _leaves_alone(probe: Probe, bad: Bad, case: Case, name: str) -> str:
-    lines, call = bad_call(bad, case)
-    lines += [f"before, writes = {name}.clone(), version({name})"]
-    lines += ["with contextlib.suppress(Exception):", f"    {call}"]
-    lines += [f"got = same_bits({name}, before) and version({name}) == writes"]
-    lines += [f'assert got, "a call that was refused has modified {name}"']
-    source = Source()
-    source.imports["import contextlib"] = None
-    imports, device, uses = probe.subject.imports, probe.device, (same_bits, version)
-    return shown(case, imports, lines, uses=uses, source=source, device=device)
-
-
-def _speaks(probe: Probe, bad: Bad, case: Case, holds: str, what: str) -> str:
-    """The program about the message of a refusal, `got`."""
-    lines, call = bad_call(bad, case)
-    lines += [
-        "try:",
-        f"    {call}",
-        f"except ({', '.join(e.__name__ for e in errors(bad))},) as error:",
-    ]
-    lines += ["    got = str(error)", f"assert {holds}, {what + ': '!r} + got"]
-    source = Source()
-    source.imports["import re"] = None
-    imports, uses = probe.subject.imports, (spelled_out,) if "spelled_out" in holds else ()
-    return shown(case, imports, lines, uses=uses, source=source, device=probe.device)
 
 
 def _plain_tensor(value: Any) -> bool:
@@ -141,16 +87,6 @@ def _plain_tensor(value: Any) -> bool:
     )
 
 
-def spelled_out(message: str) -> str:
-    """A message in lower case, with i64 as int64 and 3x4 as 3, 4: facts are asked, not spelling."""
-    text = message.lower()
-    for short, whole in (("bf", "bfloat"), ("i", "int"), ("u", "uint"), ("f", "float")):
-        text = re.sub(rf"\b{short}(?=(8|16|32|64|128)\b)", whole, text)
-    text = re.sub(r"\bc(?=(64|128)\b)", "complex", text)
-    text = re.sub(r"\bb[18]\b", "bool", text)
-    return re.sub(r"(?<=\d)\s*[x×]\s*(?=\d)", ", ", text)
-
-
 def _informs(bad: Bad, message: str, probe: Probe, case: Case) -> None:
     word = rf"(?<![A-Za-z_0-9]){bad.argument}(?![A-Za-z_0-9])"
     if not re.search(word, message):
@@ -159,7 +95,7 @@ def _informs(bad: Bad, message: str, probe: Probe, case: Case) -> None:
             what,
             got=message,
             wanted=f"the word {bad.argument}",
-            script=partial(_speaks, probe, bad, case, f"re.search({word!r}, got)", what),
+            script=partial(says, probe, bad, case, f"re.search({word!r}, got)", what),
         )
     lower = spelled_out(message)
     for fact in bad.facts:
@@ -170,7 +106,7 @@ def _informs(bad: Bad, message: str, probe: Probe, case: Case) -> None:
                 what,
                 got=message,
                 wanted=f"something that matches {fact!r}",
-                script=partial(_speaks, probe, bad, case, holds, what),
+                script=partial(says, probe, bad, case, holds, what),
             )
 
 
@@ -221,23 +157,6 @@ def must_refuse(
     )
 
 
-def placed_call(probe: Probe, bad: Bad, case: Case, kind: str) -> str:
-    """The program that makes the bad call on tensors without data."""
-    source = Source()
-    placed = 'tensor.to("meta")'
-    lines, call = bad_call(bad, case)
-    body = refusing(call, errors(bad), f"with {kind} tensors, {bad.argument} = {bad.make}")
-    made = f"x_recon, x, mask = [{placed} for tensor in (x_recon, x, mask)]"
-    if kind == "fake":
-        source.define(fake_mode)
-        made = made.replace(placed, "mode.from_tensor(tensor)")
-        inside = [made, *lines, *body]
-        all_lines = ["with fake_mode() as mode:", *(f"    {line}" for line in inside)]
-    else:
-        all_lines = [made, *lines, *body]
-    return shown(case, probe.subject.imports, all_lines, source=source)
-
-
 def good_call(probe: Probe, number: int) -> tuple[Case, Inputs]:
     """A good call to spoil; function and reduction rotate."""
     function, reduction = CALLS[number % len(CALLS)]
@@ -267,16 +186,8 @@ def alike_refused(probe: Probe) -> None:
                 f"x_recon and x{' and mask' if everything else ''}, each {make}, are not refused",
                 got=got,
                 wanted="TypeError",
-                script=partial(_alike, probe, case, make, everything),
+                script=partial(all_taken, probe, case, make, everything),
             )
-
-
-def _alike(probe: Probe, case: Case, make: str, everything: bool) -> str:
-    lines = [f"x_recon, x = [{make} for good in (x_recon, x)]"]
-    lines += ["good = mask", f"mask = {make}"] if everything else []
-    call = f"{case.function}(x_recon, x, mask{text.given(case)})"
-    lines += refusing(call, (TypeError,), f"all of them {make}" if everything else f"both {make}")
-    return shown(case, probe.subject.imports, lines, device=probe.device)
 
 
 def nothing_changed(probe: Probe) -> None:
@@ -303,17 +214,7 @@ def nothing_changed(probe: Probe) -> None:
                 got="; ".join(changed),
                 wanted="as before",
                 case=case,
-                script=partial(_keeps, probe, bad, case, moved[0])
+                script=partial(leaves, probe, bad, case, moved[0])
                 if moved
-                else partial(_leaves_alone, probe, bad, case, changed[0]),
+                else partial(modifies, probe, bad, case, changed[0]),
             )
-
-
-def _keeps(probe: Probe, bad: Bad, case: Case, name: str) -> str:
-    lines, call = bad_call(bad, case)
-    source = Source()
-    read = ambient.reading(name, source)
-    source.imports["import contextlib"] = None
-    lines += [f"before = {read}", "with contextlib.suppress(Exception):", f"    {call}"]
-    lines += [f"got = {read}", f'assert got == before, f"{name}: {{before}} → {{got}}"']
-    return shown(case, probe.subject.imports, lines, source=source, device=probe.device)

@@ -112,7 +112,7 @@ def double_backward(call: Call, inputs: Any, names: Names, seed: int) -> Found:
     along = dict(zip(("x_recon", "x"), tangents(inputs, seed, False), strict=True))
     given = [along[name] if name in names else torch.zeros_like(along[name]) for name in along]
     pairs = zip(names, first, strict=True)
-    product = sum((g.double() * along[name].double()).sum() for name, g in pairs)
+    product: Any = sum((g.double() * along[name].double()).sum() for name, g in pairs)
     found = {"loss": loss, "tangents": given, "differentiable": product.requires_grad}
     found |= {name: g.detach() for name, g in zip(names, first, strict=True)}
     if product.requires_grad:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
-from ..inputs.cases import Case
 from . import acts
 from .claims import Claim
 from .program import Scene, written
@@ -70,29 +67,6 @@ class Violation(AssertionError):
         if scene is None or not (self.claim or self.raises):
             return None
         return written(scene, self.claim, self.what, self.wanted, imports)
-
-
-@contextlib.contextmanager
-def place_in(
-    case: Case,
-    act: Callable[..., dict[str, Any]],
-    place: str,
-    arguments: tuple[Any, ...] | None = None,
-) -> Iterator[None]:
-    """Findings within are of what `act` gave in that place; it takes the names, or these."""
-    try:
-        yield
-    except Violation as violation:
-        given = (case.grads,) if arguments is None else arguments
-        violation.scene = Scene(case, act=act, arguments=given)
-        if violation.claim is not None:
-            got = (
-                violation.claim.got.replace("found", place)
-                if place != "found"
-                else violation.claim.got
-            )
-            violation.claim = replace(violation.claim, got=got)
-        raise
 
 
 class Ended(Violation):
