@@ -27,28 +27,28 @@ class Counting:
         return internals.aot_eager()(graph, example_inputs)
 
 
-def first_ones(inputs: Any) -> list[Tensor]:
+def ones(inputs: Any, rows: int, columns: int) -> list[Tensor]:
     """Inputs of the same dtypes, of another size."""
-    rows, columns = (4, 6) if tuple(inputs[2].shape) != (4, 6) else (5, 7)
-    first = [torch.ones(rows, columns, dtype=t.dtype, device=t.device) for t in inputs]
-    return [f.requires_grad_(t.requires_grad) for f, t in zip(first, inputs, strict=True)]
+    made = [torch.ones(rows, columns, dtype=t.dtype, device=t.device) for t in inputs]
+    return [f.requires_grad_(t.requires_grad) for f, t in zip(made, inputs, strict=True)]
 
 
 def compiled(call: Call, inputs: Any, names: Names, upstream: float, thin: bool) -> Found:
-    """Compiled with dynamic shapes on other inputs, then called; "graphs" counts all."""
+    """Compiled with dynamic shapes on other sizes, then called; "graphs" counts all."""
     torch.compiler.reset()
     backend = Counting(thin)
     made = torch.compile(
         lambda *tensors: call(*tensors), fullgraph=True, dynamic=True, backend=backend
     )
-    made(*first_ones(inputs))
+    for rows, columns in 3 * ((4, 6), (5, 5), (3, 17), (2, 3)):
+        made(*ones(inputs, rows, columns))
     loss = made(*inputs)
     made(inputs[0], inputs[1], ~inputs[2])
     return {"loss": loss, **pull(loss, inputs, names, upstream), "graphs": backend.graphs}
 
 
 def exported(call: Call, inputs: Any) -> Found:
-    """Exported with dynamic shapes on other inputs, then called."""
+    """Exported with dynamic shapes at another size, then called."""
 
     class Loss(torch.nn.Module):
         def forward(self, x_recon: Tensor, x: Tensor, mask: Tensor) -> Any:
@@ -56,6 +56,6 @@ def exported(call: Call, inputs: Any) -> Found:
 
     rows, columns = torch.export.Dim("B", min=2), torch.export.Dim("L", min=2)
     sizes = {name: {0: rows, 1: columns} for name in ("x_recon", "x", "mask")}
-    given = tuple(tensor.detach() for tensor in first_ones(inputs))
+    given = tuple(tensor.detach() for tensor in ones(inputs, 4, 6))
     program = torch.export.export(Loss(), given, dynamic_shapes=sizes).module()
     return {"loss": program(*inputs)}

@@ -95,10 +95,8 @@ def test_programs_fail_on_mutants_and_pass_on_the_definition(
     with capsys.disabled():
         if every:
             alone, asking = (sum(row["alone"] is kind for row in found) for kind in (True, False))
-            print(
-                f"\n{len(found) - len(wrong)} programs of {len(found)} findings reproduce: ", end=""
-            )
-            print(f"{alone} stand alone, {asking} ask the suite; {len(rows)} mutants")
+            print(f"\n{len(rows)} mutants, {len(found)} findings: the programs of", end=" ")
+            print(f"{len(found) - len(wrong)} reproduce; {alone} stand alone, {asking} do not")
     assert not wrong, json.dumps(wrong, indent=1)
     assert every or len(found) == len(rows)  # that mutants are noticed is for test_mutants.py
 
