@@ -48,10 +48,11 @@ def on_rank(rank, file):
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
-        start, ended = torch.multiprocessing.start_processes, torch.multiprocessing.spawn
+        several = torch.multiprocessing
         try:
-            start(on_rank, (f"{{folder}}/store",), {ranks}, start_method="{method}")
-        except (ended.ProcessRaisedException, ended.ProcessExitedException) as error:
+            arguments = (f"{{folder}}/store",)
+            several.start_processes(on_rank, arguments, {ranks}, start_method="{method}")
+        except (several.ProcessRaisedException, several.ProcessExitedException) as error:
             raise AssertionError(str(error)) from error
 """
 
