@@ -1,7 +1,8 @@
 """The property suite: the masked-loss contract as checks that run against any implementation.
 
 From the command line, `python -m wavemae.properties TARGET`; in a test file of your own, the
-decorator `parametrize_with_properties`. The suite knows no implementation: a `Subject` names one.
+decorator `parametrize_with_properties`; in a notebook, `check_loss`. The suite knows no
+implementation: a `Subject` names one.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .clauses.registry import Property
+    from .doors.check import Checked, ContractBroken, check_loss
     from .doors.decorator import parametrize_with_properties
     from .inputs.cases import Case
     from .inputs.masks import Mask
@@ -23,8 +25,10 @@ if TYPE_CHECKING:
 __all__ = [
     "PROPERTIES",
     "Case",
+    "Checked",
     "Claims",
     "Constant",
+    "ContractBroken",
     "Lattice",
     "Mask",
     "Operand",
@@ -38,6 +42,7 @@ __all__ = [
     "TargetError",
     "Tree",
     "Violation",
+    "check_loss",
     "conduct",
     "load_subject",
     "parametrize_with_properties",
@@ -45,6 +50,7 @@ __all__ = [
 
 _MODULES = {
     "clauses.registry": ("Property",),
+    "doors.check": ("Checked", "ContractBroken", "check_loss"),
     "doors.decorator": ("parametrize_with_properties",),
     "inputs.cases": ("Case",),
     "inputs.masks": ("Mask",),

@@ -210,7 +210,9 @@ def load_subject(target: str) -> Subject:
         found = getattr(found, part)
     file = getattr(module, "__file__", None)
     if isinstance(found, Subject):
-        return replace(found, target=target, file=file)
+        names = [name for name in FUNCTIONS if getattr(found, name) is not None]
+        lines = found.imports or _import_line(place, attribute, names)
+        return replace(found, target=target, file=file, imports=_on_the_path(place) + lines)
     if type(found).__name__ == "Subject" and hasattr(found, "expected_failures"):
         raise TargetError(
             f"{target} is a Subject of another import of this suite; import it from "
@@ -227,7 +229,7 @@ def load_subject(target: str) -> Subject:
         losses["masked_sse"],
         losses["masked_mse"],
         claims=_stated_claims(target, found),
-        imports=_import_line(place, attribute, names),
+        imports=_on_the_path(place) + _import_line(place, attribute, names),
         target=target,
         file=file,
     )
@@ -276,13 +278,29 @@ def _import(place: str) -> Any:
     return module
 
 
+def _on_the_path(place: str) -> str:
+    """The lines that let a program import a target, whichever folder it is run in, if any."""
+    if place.endswith(".py"):
+        folder = Path(place).resolve().parent
+    else:
+        top = sys.modules.get(place.split(".")[0])
+        found = getattr(top, "__file__", None) or next(iter(getattr(top, "__path__", [])), "")
+        package = "." in place or hasattr(top, "__path__")
+        folder = Path(found).resolve().parent
+        folder = folder.parent if package and Path(found).name == "__init__.py" else folder
+        if folder != Path.cwd():
+            return ""  # it is installed, or on a path that the program is given too
+    return f"import sys\nsys.path.insert(0, {str(folder)!r})\n"
+
+
 def _import_line(place: str, attribute: str, names: list[str]) -> str:
     source = Path(place).stem if place.endswith(".py") else place
-    if not attribute:
-        line = f"from {source} import {', '.join(names)}"
-    else:
-        head = attribute.split(".")[0]
-        line = f"from {source} import {head}\n" + "\n".join(
-            f"{name} = {attribute}.{name}" for name in names
-        )
-    return line + (f"  # {place}, with its folder on the path" if place.endswith(".py") else "")
+    head = attribute.split(".")[0] if attribute else ", ".join(names)
+    line = f"from {source} import {head}"
+    if not all(part.isidentifier() for part in source.split(".")):
+        line = f"from importlib import import_module\n{head} = import_module({source!r}).{head}"
+        if not attribute:
+            module = f"import_module({source!r})"
+            line = "from importlib import import_module\n"
+            line += "\n".join(f"{name} = {module}.{name}" for name in names)
+    return "\n".join([line, *(f"{name} = {attribute}.{name}" for name in names if attribute)])

@@ -75,10 +75,10 @@ def files_of(command: str) -> list[str]:
 
 
 def spelled(target: str) -> str:
-    """The target as it is given on the command line."""
+    """The target as it is given on the command line, to a shell."""
     if target.startswith(COMMAND):
         return f"--command {shlex.quote(target.removeprefix(COMMAND))}"
-    return target
+    return shlex.quote(target)
 
 
 def _other_file(place: str) -> str:

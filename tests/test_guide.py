@@ -94,6 +94,16 @@ def test_the_test_file_of_the_guide_passes(folder: Path) -> None:
     assert "2 passed" in done.stdout
 
 
+def test_the_script_of_the_guide_says_what_it_found(folder: Path) -> None:
+    """Its verdict, and a program that is one."""
+    done = run(folder, "check.py")
+    assert done.returncode == 0, done.stderr
+    assert "loss: 3 FAIL; violates C7, C8; 3 of " in done.stdout
+    program = done.stdout[done.stdout.rindex("from math import nan") :]
+    (folder / "shown.py").write_text(FILES["check.py"].split("claims =")[0] + program)
+    assert "AssertionError: the value changes" in run(folder, "shown.py").stderr
+
+
 def test_vendored_copy_is_verified_by_one_line(tmp_path: Path) -> None:
     """The line for a copy, as the guide gives it; tests/vendor/test_docs.py runs the others."""
     (line,) = re.findall(r"^python -m wavemae.properties (\S+losses\.py)$", GUIDE, re.MULTILINE)

@@ -10,6 +10,7 @@ from ..inputs.grids import small_grid
 from ..inputs.strategies import cases
 from ..judge import ways
 from ..judge.probe import Probe
+from ..judge.program import refusing, shown
 from ..judge.violation import Violation
 from .registry import STRICT, prop
 from .situations import situation
@@ -50,8 +51,8 @@ def _no_such_call(probe: Probe, case: Case, call: str, what: str) -> None:
         got = eval(f"loss({call})", {"loss": loss, **inputs._asdict()})
     except TypeError:
         return
-    script = case.script(probe.subject.imports, call=False)
-    script += f"\n{case.function}({call})  # must raise TypeError"
+    lines = refusing(f"{case.function}({call})", (TypeError,), what)
+    script = shown(case, probe.subject.imports, lines, device=probe.device)
     raise Violation(what, got=got, wanted="TypeError", script=script)
 
 

@@ -30,6 +30,7 @@ from ..inputs.operands import Operand
 from ..inputs.values import Lattice
 from ..judge import ways
 from ..judge.apart import refused_when_optimised
+from ..judge.bad_calls import placed_call
 from ..judge.everywhere import refused_after_good_calls, refused_there
 from ..judge.mismatches import mismatches_refused
 from ..judge.operators import nothing_computed
@@ -281,7 +282,8 @@ def without_data(probe: Probe) -> None:
 
             given, keyword = spoilt(bad, case, inputs, placed)
             call = partial(probe.function(case.function), *given, **keyword)
-            must_refuse(bad, f"with {kind} tensors", call, probe, case)
+            script = partial(placed_call, probe, bad, case, kind)
+            must_refuse(bad, f"with {kind} tensors", call, probe, case, script)
 
 
 @prop(

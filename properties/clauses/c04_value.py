@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from functools import partial
 
 import torch
 
@@ -16,6 +17,7 @@ from ..inputs.strategies import cases, special
 from ..inputs.values import INF, NAN, Constant, Spike
 from ..judge import ways
 from ..judge.probe import Probe
+from ..judge.program import shown
 from ..judge.violation import Violation
 from ..subject import Subject
 from .registry import prop
@@ -99,7 +101,18 @@ def functions_agree(probe: Probe, case: Case) -> None:
         results[function] = loss
     a, b = results.values()
     if a.dtype != b.dtype or a.requires_grad != b.requires_grad:
-        raise Violation("masked_mse differs from masked_sse in kind", got=b, wanted=a)
+        script = partial(_both, probe, case)
+        raise Violation(
+            "masked_mse differs from masked_sse in kind", got=b, wanted=a, script=script
+        )
+
+
+def _both(probe: Probe, case: Case) -> str:
+    given = f'(x_recon, x, mask, reduction="{case.reduction}")'
+    lines = [f"a, b = masked_sse{given}, masked_mse{given}"]
+    lines += ["got, wanted = (b.dtype, b.requires_grad), (a.dtype, a.requires_grad)"]
+    lines += ['assert got == wanted, f"masked_mse gives {got}, masked_sse {wanted}"']
+    return shown(case, probe.subject.imports, lines, device=probe.device)
 
 
 _GRID_VALUES = {

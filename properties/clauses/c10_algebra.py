@@ -5,17 +5,20 @@ from __future__ import annotations
 import math
 import random
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 import torch
 
+from ..inputs import text
 from ..inputs.cases import Case, Inputs
 from ..inputs.grids import SAME_PAIRS, small_grid
 from ..inputs.masks import Mask, mask_bits
 from ..inputs.operands import Operand
 from ..inputs.strategies import cases
-from ..judge import oracle
+from ..judge import claims, oracle
 from ..judge.probe import Probe
+from ..judge.program import shown
 from ..judge.violation import Violation
 from .registry import prop
 
@@ -31,7 +34,8 @@ from .registry import prop
 def non_negative(probe: Probe, case: Case) -> None:
     loss, inputs = probe.loss(case)
     if not math.isnan(loss.item()) and math.copysign(1, loss.item()) < 0:
-        raise Violation("the loss is negative", got=loss, wanted="≥ +0.0")
+        claim = claims.positive("loss")
+        raise Violation("the loss is negative", got=loss, wanted="≥ +0.0", claim=claim)
 
 
 @prop(
@@ -50,7 +54,8 @@ def zero(probe: Probe, case: Case) -> None:
     perfect = case.but(x_recon=Operand(case.x.dtype, tuple(values.tolist()), outside=1.5))
     loss, _ = probe.loss(perfect)
     if loss.item() != 0:
-        raise Violation("x_recon equals x on the whole mask", got=loss, wanted="0.0")
+        what, claim = "x_recon equals x on the whole mask", claims.near("loss.item()", 0.0, 0.0)
+        raise Violation(what, got=loss, wanted="0.0", claim=claim)
     spots = np.flatnonzero(bits)
     if len(spots) == 0:
         return
@@ -62,7 +67,8 @@ def zero(probe: Probe, case: Case) -> None:
     loss, inputs = probe.loss(one_off)
     probe.right_value(loss, one_off, inputs)
     if not loss.item() > 0:
-        raise Violation("one masked difference is not zero", got=loss, wanted="> 0")
+        what, claim = "one masked difference is not zero", claims.Claim("loss.item()", "got > 0")
+        raise Violation(what, got=loss, wanted="> 0", claim=claim)
 
 
 @prop(
@@ -79,16 +85,31 @@ def symmetric(probe: Probe, case: Case) -> None:
     first, inputs = probe.loss(case)
     swapped = case.but(x_recon=case.x, x=case.x_recon)
     second, _ = probe.loss(swapped)
-    _alike(probe, first, second, case, inputs, "exchanging x_recon and x")
+    _alike(probe, first, second, (case, swapped), inputs, "exchanging x_recon and x")
 
 
 def _alike(
-    probe: Probe, first: torch.Tensor, second: torch.Tensor, case: Case, inputs: Inputs, how: str
+    probe: Probe,
+    first: torch.Tensor,
+    second: torch.Tensor,
+    cases: tuple[Case, Case],
+    inputs: Inputs,
+    how: str,
 ) -> None:
     """Both within C6 of the exact value, and of one dtype."""
+    probe.case, other = cases
+    case = probe.case
     probe.right_value(first, case, inputs)
+    right = probe.wanted_dtype(inputs)
     if first.dtype != second.dtype:
-        raise Violation(f"{how} changes the dtype", got=second, wanted=first)
+        raise Violation(
+            f"{how} changes the dtype",
+            got=second,
+            wanted=first,
+            case=case if second.dtype == right else other,
+            claim=claims.Claim("loss.dtype", f"got == {right}"),
+        )
+    probe.case = other
     answer, coarser = oracle.exact(inputs), probe.coarser(second, inputs)
     fault = oracle.value_fault(
         second,
@@ -98,7 +119,10 @@ def _alike(
         dtype=coarser,
     )
     if fault:
-        raise Violation(f"{how} changes the value", got=second, wanted=first, bound=fault[1])
+        roundoffs = probe.roundoffs(answer, coarser)
+        claim = claims.value(answer, case.effective_reduction, coarser, roundoffs)
+        what = f"{how} changes the value"
+        raise Violation(what, got=second, wanted=first, bound=fault[1], claim=claim)
 
 
 @prop(
@@ -119,7 +143,8 @@ def permutation(probe: Probe, case: Case) -> None:
     moved = Inputs(*(t[rows][:, columns] for t in inputs))
     explicit = _explicit(case, moved)
     second = probe.call(explicit, explicit.build(probe.device))
-    _alike(probe, first, second, case, inputs, "a permutation of rows and columns")
+    cases = case, explicit
+    _alike(probe, first, second, cases, inputs, "a permutation of rows and columns")
 
 
 def _explicit(case: Case, inputs: Inputs) -> Case:
@@ -175,7 +200,28 @@ def additive(probe: Probe, case: Case) -> None:
                 got=" + ".join(repr(v) for v in values),
                 wanted=whole,
                 bound=f"± {oracle.shown(bound)}",
+                script=partial(_adds_up, probe, case, name, (row, column), some, float(bound)),
             )
+
+
+def _adds_up(
+    probe: Probe, case: Case, name: str, at: tuple[int, int], some: torch.Tensor, bound: float
+) -> str:
+    """The program: the whole and its parts, with the bound of both."""
+    first, second = {
+        f"rows at {at[0]}": (f"t[:{at[0]}]", f"t[{at[0]}:]"),
+        f"columns at {at[1]}": (f"t[:, :{at[1]}]", f"t[:, {at[1]}:]"),
+    }.get(name, ("t", "t"))
+    parts = [f"[{part} for t in (x_recon, x, mask)]" for part in (first, second)]
+    lines = []
+    if name == "the mask":
+        lines = [f"some = torch.tensor({some.tolist()})"]
+        parts = [f"[x_recon, x, mask & {chosen}]" for chosen in ("some", "~some")]
+    call = f'{case.function}({{}}, reduction="sum").item()'
+    lines += [f"whole = {call.format('x_recon, x, mask')}"]
+    lines += [f"parts = [{', '.join(call.format('*' + part) for part in parts)}]"]
+    lines += ["got = abs(sum(parts) - whole)", f"assert got <= {bound!r}, (whole, parts)"]
+    return shown(case, probe.subject.imports, lines, device=probe.device)
 
 
 @prop(
@@ -205,4 +251,17 @@ def scaling(probe: Probe, case: Case) -> None:
                 f"inputs scaled by 2^{power} do not scale the loss by 4^{power}",
                 got=scaled,
                 wanted=repr(loss.item() * 4.0**power),
+                script=partial(_scaled, probe, case, power),
             )
+
+
+def _scaled(probe: Probe, case: Case, power: int) -> str:
+    """The program: the call, and the same with both inputs scaled."""
+    given = text.given(case)
+    scaled = ", ".join(
+        f"({name}.detach() * 2.0**{power}).contiguous()" for name in ("x_recon", "x")
+    )
+    lines = [f"loss = {case.function}(x_recon, x, mask{given}).item()"]
+    lines += [f"got = {case.function}({scaled}, mask.contiguous(){given}).item()"]
+    lines += [f'assert got == loss * 4.0**{power}, f"got {{got}}, wanted {{loss * 4.0**{power}}}"']
+    return shown(case, probe.subject.imports, lines, device=probe.device)

@@ -6,7 +6,6 @@ import itertools
 import math
 
 import torch
-from torch import Tensor
 
 from ..inputs.cases import DTYPES, Case, Inputs
 from ..inputs.grids import (
@@ -19,7 +18,8 @@ from ..inputs.grids import (
 )
 from ..inputs.operands import Operand
 from ..inputs.strategies import cases
-from ..inputs.values import NAN, Constant
+from ..inputs.values import Constant
+from ..judge import acts, claims
 from ..judge.gradcheck import numerically
 from ..judge.oracle import result_dtype
 from ..judge.probe import Probe
@@ -91,7 +91,16 @@ def negation(probe: Probe, case: Case) -> None:
     loss, inputs, found = probe.gradients(case)
     a, b = found["x_recon"], -found["x"]
     if not bool(((a == b) | (a.isnan() & b.isnan())).all()):
-        raise Violation("the two gradients do not cancel", got=found["x"], wanted=-found["x_recon"])
+        opposite = 'got == -found["x_recon"]'
+        nan = 'got.isnan() & found["x_recon"].isnan()'
+        raise Violation(
+            "the two gradients do not cancel",
+            got=found["x"],
+            wanted=-found["x_recon"],
+            claim=claims.Claim(
+                'found["x"]', f"bool((({opposite}) | ({nan})).all())", gradients=True
+            ),
+        )
 
 
 @prop(
@@ -117,26 +126,13 @@ def upstream(probe: Probe, case: Case) -> None:
         probe.right_gradients(found, scaled, inputs)
     inputs = probe.build(case)
     wrt = [getattr(inputs, name) for name in case.grads]
-    loss, again = probe.call(case, inputs), probe.call(case, inputs)
+    loss = probe.call(case, inputs)
     if probe.unconnected(loss, wrt, inputs):
         return
-    # Through the graph, as training code scales: 3·loss, and the mean of two losses. And as an
-    # element of a larger tensor, or negated lazily: memory begins with another number there.
-    ways = [torch.autograd.grad((3 * loss + (again - loss) / 2), wrt, retain_graph=True)]
-    for view in _views_of_three(loss):
-        ways.append(torch.autograd.grad(loss, wrt, view, retain_graph=True))
-    for pulled in ways:
-        found = dict(zip(case.grads, pulled, strict=True))
-        probe.right_gradients(found, case.but(upstream=3.0), inputs)
-
-
-def _views_of_three(loss: Tensor) -> list[Tensor]:
-    """0-d tensors that hold 3, each a view of memory that begins with something else."""
-    row = torch.tensor([NAN, 3.0, NAN], dtype=loss.dtype, device=loss.device)
-    views = [row[1], row[1:2].expand(4)[3]]
-    if loss.dtype != torch.bfloat16:  # of which torch makes no complex numbers
-        views.append(torch.complex(row, -row).conj().imag[1])
-    return views
+    ways = probe.perform(case, inputs, acts.three_times, case.grads)["ways"]
+    for number, found in enumerate(ways):
+        with probe.found_at(f'found["ways"][{number}]'):
+            probe.right_gradients(found, case.but(upstream=3.0), inputs)
 
 
 def _dtypes(case: Case) -> tuple[str, str]:
@@ -169,19 +165,19 @@ def accumulation(probe: Probe, case: Case) -> None:
     inputs = probe.build(case)
     probe.note(inputs.mask)
     x_recon, x, mask = inputs
-    moved = Inputs(x_recon * 2, x + 1, mask)
-    for time in (1, 2):
-        probe.call(case, Inputs(x_recon * 2, x + 1, mask)).backward()
-        assert x_recon.grad is not None
-        assert x.grad is not None
-        found = {"x_recon": x_recon.grad / (2 * time), "x": x.grad / time}
-        probe.right_gradients(found, case, Inputs(*(t.detach() for t in moved)))
-    same = x_recon.detach().requires_grad_()
-    (found_same,) = torch.autograd.grad(probe.call(case, Inputs(same, same, mask)), same)
-    if not bool((found_same == 0).all()):
-        raise Violation(
-            "x_recon is x, and its gradient is not zero", got=found_same, wanted="zeros"
-        )
+    moved = Inputs(x_recon.detach() * 2, x.detach() + 1, mask)
+    found = probe.perform(case, inputs, acts.accumulated)
+    for number, gradients in enumerate(found["times"]):
+        with probe.found_at(f'found["times"][{number}]'):
+            probe.right_gradients(gradients, case, moved)
+    with probe.found_at():
+        if not bool((found["same"] == 0).all()):
+            raise Violation(
+                "x_recon is x, and its gradient is not zero",
+                got=found["same"],
+                wanted="zeros",
+                claim=claims.all_zero('found["same"]'),
+            )
 
 
 @prop(

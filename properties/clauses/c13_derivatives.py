@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from ..inputs.cases import Case, Inputs
+from ..inputs.cases import NAMES, Case, Inputs
 from ..inputs.grids import GRADS, SAME_PAIRS, gradcheck_cases, small_grid
-from ..judge import answers, derivatives
+from ..judge import acts, answers, derivatives
+from ..judge.claims import unless_refused
 from ..judge.derivatives import APART, apart
 from ..judge.gradcheck import numerically
 from ..judge.overlaps import right_after_writing
@@ -35,22 +36,21 @@ from .situations import situation
     ),
 )
 def changed_inputs(probe: Probe, case: Case) -> None:
-    for changed in ("x_recon", "x", "mask"):
-        loss, inputs = probe.loss(case)
+    for which, changed in enumerate(NAMES):
+        inputs = probe.build(case)
+        probe.note(inputs.mask)
         as_called = Inputs(*(t.detach().clone() for t in inputs))
-        with torch.no_grad():
-            if changed == "mask":
-                inputs.mask.logical_not_()
-            else:
-                getattr(inputs, changed).mul_(-2).add_(1)
-        try:
-            found = probe.pull(case, loss, inputs)
-        except RuntimeError:
+        act = acts.changed_before_backward
+        found = probe.perform(case, inputs, act, case.grads, case.upstream, which)
+        if found["refused"]:
             continue
         try:
-            probe.right_gradients(found, case, as_called)
+            with probe.found_at():
+                gradients = probe.arrived(case, found, inputs)
+                probe.right_gradients(gradients, case, as_called)
         except Violation as violation:
             violation.what = f"{changed} was changed before backward, and {violation.what}"
+            violation.claim = violation.claim and unless_refused(violation.claim)
             raise
 
 

@@ -5,13 +5,18 @@ from __future__ import annotations
 import contextlib
 import gc
 import weakref
+from functools import partial
 
 from torch import Tensor
 
+from ..inputs import text
 from ..inputs.cases import NAMES, Case
 from ..inputs.grids import GRADS
+from ..inputs.source import Source
 from ..inputs.strategies import cases
+from ..inputs.text import tensors
 from ..judge.probe import Probe
+from ..judge.program import shown
 from ..judge.violation import Violation
 from .registry import prop
 from .situations import TWO_TRAITS, situation
@@ -46,7 +51,29 @@ def nothing_kept(probe: Probe, case: Case) -> None:
             "something of a call is still referred to after its result was dropped",
             got=", ".join(kept),
             wanted="nothing",
+            script=partial(_program, probe, case, refused=kept[0].endswith("refused call")),
         )
+
+
+def _program(probe: Probe, case: Case, *, refused: bool) -> str:
+    source = Source()
+    for line in ("import contextlib", "import gc", "import weakref"):
+        source.imports[line] = None
+    made, names = tensors(case, source, probe.device), "x_recon, x, mask"
+    if refused:
+        made += ["with contextlib.suppress(Exception):"]
+        made += [f'    {case.function}(x_recon, x, mask, reduction="none")']
+    else:
+        made += [f"loss = {case.function}(x_recon, x, mask{text.given(case)})"]
+        names += ", loss"
+        if case.grads:
+            upstream = f"torch.full_like(loss, {source.write(case.upstream)})"
+            made += [f"torch.autograd.grad(loss, [{', '.join(case.grads)}], {upstream})"]
+    made += [f"return [weakref.ref(t) for t in ({names})]"]
+    lines = ["def call():", *(f"    {line}" for line in made), "", "seen = call()", "gc.collect()"]
+    lines += ["kept = [reference() for reference in seen if reference() is not None]"]
+    lines += ['assert not kept, f"still referred to after the result was dropped: {kept}"']
+    return shown(None, probe.subject.imports, lines, source=source)
 
 
 def _kept_by_refusals(probe: Probe, case: Case) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -15,6 +17,7 @@ from ..judge.apart import right_apart
 from ..judge.bits import same_bits
 from ..judge.history import right_whatever_happened
 from ..judge.probe import Probe
+from ..judge.quiet import five_times, hearing, watching
 from ..judge.threads import right_in_threads
 from ..judge.violation import Violation
 from .registry import STRICT, prop, without_target
@@ -46,7 +49,12 @@ def repeatable(probe: Probe, case: Case) -> None:
             continue
         for a, b in zip(kept, found, strict=True):
             if not same_bits(a, b):
-                raise Violation(f"call {time + 1} differs from call 1", got=b, wanted=a)
+                raise Violation(
+                    f"call {time + 1} differs from call 1",
+                    got=b,
+                    wanted=a,
+                    script=partial(five_times, probe, case),
+                )
 
 
 @prop(
@@ -83,23 +91,32 @@ def globals_untouched(probe: Probe, case: Case) -> None:
     with ambient.unusual():
         before = ambient.snapshot()
         probe.call(case, inputs)
-        changed = ambient.differences(before, ambient.snapshot())
+        after = ambient.snapshot()
+    changed = ambient.differences(before, after)
     if changed:
         words = "; ".join(changed)
         raise Violation(
             f"global state changed, where it was not the default: {words}",
             got=words,
             wanted="as before",
+            script=partial(watching, probe, case, ambient.moved(before, after), unusual=True),
         )
     before = ambient.snapshot()
     loss = probe.call(case, inputs)
-    changed = ambient.differences(before, ambient.snapshot())
+    after = ambient.snapshot()
+    changed = ambient.differences(before, after)
     if not changed and case.grads:
         probe.pull(case, loss, inputs)
-        changed = [f"{c} (in backward)" for c in ambient.differences(before, ambient.snapshot())]
+        after = ambient.snapshot()
+        changed = [f"{c} (in backward)" for c in ambient.differences(before, after)]
     if changed:
         words = "; ".join(changed)
-        raise Violation(f"global state changed: {words}", got=words, wanted="as before")
+        raise Violation(
+            f"global state changed: {words}",
+            got=words,
+            wanted="as before",
+            script=partial(watching, probe, case, ambient.moved(before, after)),
+        )
 
 
 @prop(
@@ -120,10 +137,13 @@ def silent(probe: Probe, case: Case) -> None:
         loss, inputs = probe.loss(case)
         if case.grads:
             probe.pull(case, loss, inputs)
-    for where, text in heard.items():
-        if text:
+    for where, words in heard.items():
+        if words:
             raise Violation(
-                f"something came out on {where}", got=repr(text[:200]), wanted="nothing"
+                f"something came out on {where}",
+                got=repr(words[:200]),
+                wanted="nothing",
+                script=partial(hearing, probe, case),
             )
 
 
@@ -199,7 +219,7 @@ situation(
     "C16-default-device",
     "With another default device during the call, a call keeps its whole contract.",
     catches="zeros, counts and scratch made without `device=`",
-    wrap=ways.under(lambda: torch.device("meta")),
+    wrap=ways.under(partial(torch.device, "meta")),
 )
 situation(
     "C16-deterministic",

@@ -3,39 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
-import torch
-from torch import Tensor
-
-from ..inputs import internals
-from ..inputs.cases import Case, Inputs
+from ..inputs.cases import Case
 from ..inputs.grids import GRADS, SAME_PAIRS, small_grid
+from ..judge import acts, claims, without_data
 from ..judge.probe import Probe
 from ..judge.violation import Violation
 from .registry import prop
 
 
-def _placed(inputs: Inputs, wrap: Callable[[Tensor], Tensor]) -> Inputs:
-    return Inputs(*(wrap(t.detach()).requires_grad_(t.requires_grad) for t in inputs))
-
-
-def _without_grad_mode(probe: Probe, case: Case, inputs: Inputs) -> None:
-    """Evaluation is another path in many a loss, and plans and streams no less."""
-    for context in (torch.no_grad, torch.inference_mode):
-        with context():
-            probe.call(case, inputs)
-
-
-def _right_kind(probe: Probe, got: Tensor, case: Case, real: Inputs, inputs: Inputs) -> None:
-    """The dtype that real tensors give, on the device of these."""
-    eager = probe.call(case, real)
-    if got.dtype != eager.dtype or got.device != inputs.x.device:
+def _called(
+    probe: Probe, case: Case, act: Callable[..., acts.Found], device: str
+) -> tuple[Case, acts.Found]:
+    """What the act gives, whose gradients have arrived, of the dtype that real tensors give."""
+    case = probe.without_gradients(case)
+    real = probe.build(case)
+    found = probe.perform(case, real, act, case.grads, case.upstream)
+    got, eager = found["loss"], found.get("eager")
+    if case.grads:
+        probe.arrived(case, found, real)
+    if eager is not None and (got.dtype != eager.dtype or got.device.type != device):
         raise Violation(
             "the result is of another kind than with real tensors",
             got=f"{got.dtype} on {got.device}",
-            wanted=f"{eager.dtype} on {inputs.x.device}",
+            wanted=f"{eager.dtype} on {device}",
+            claim=claims.Claim(
+                "(loss.dtype, loss.device.type)",
+                f'got == (found["eager"].dtype, "{device}")',
+                gradients=True,
+            ),
+            scene=probe.scene,
         )
+    return case, found
 
 
 @prop(
@@ -54,16 +53,8 @@ def _right_kind(probe: Probe, got: Tensor, case: Case, real: Inputs, inputs: Inp
     ),
 )
 def meta(probe: Probe, case: Case) -> None:
-    case = probe.without_gradients(case)
-    real = probe.build(case)
     probe.selected = True
-    inputs = _placed(real, lambda t: t.to("meta"))
-    loss = probe.call(case, inputs)
-    _right_kind(probe, loss, case, real, inputs)
-    if case.grads:
-        probe.pull(case, loss, inputs)
-    else:
-        _without_grad_mode(probe, case, inputs)
+    _called(probe, case, without_data.on_meta, "meta")
 
 
 @prop(
@@ -83,57 +74,8 @@ def meta(probe: Probe, case: Case) -> None:
     ),
 )
 def fake(probe: Probe, case: Case) -> None:
-    case = probe.without_gradients(case)
-    real = probe.build(case)
-    probe.note(real.mask)
-    with internals.fake_mode() as mode:
-        inputs = _placed(real, lambda t: mode.from_tensor(t))
-        loss = probe.call(case, inputs)
-        if case.grads:
-            probe.pull(case, loss, inputs)
-        else:
-            _without_grad_mode(probe, case, inputs)
-    _right_kind(probe, loss, case, real, inputs)
-
-
-class _ReadsBack(internals.TorchDispatchMode):
-    """Records operators that bring data to the host, or whose output's shape depends on data."""
-
-    NAMES = frozenset(
-        [
-            "_local_scalar_dense",
-            "item",
-            "is_nonzero",
-            "equal",
-            "nonzero",
-            "nonzero_static",
-            "masked_select",
-            "unique",
-            "unique_consecutive",
-            "_unique2",
-            "unique_dim",
-            "allclose",
-            "bincount",
-            "repeat_interleave",
-        ]
-    )
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: list[str] = []
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = func.overloadpacket.__name__
-        by_mask = name in ("index", "index_put", "index_put_") and any(
-            isinstance(i, Tensor) and i.dtype in (torch.bool, torch.uint8)
-            for i in args[1]
-            if i is not None
-        )
-        if name != "index" and by_mask:  # with one number from the host, torch fills under the mask
-            by_mask = args[2].numel() != 1 or args[2].device.type != "cpu"
-        if name in self.NAMES or by_mask:
-            self.seen.append(f"{func} (a boolean index)" if by_mask else str(func))
-        return func(*args, **(kwargs or {}))
+    probe.note(case.build().mask)
+    _called(probe, case, without_data.on_fake, probe.device)
 
 
 @prop(
@@ -152,18 +94,13 @@ class _ReadsBack(internals.TorchDispatchMode):
     ),
 )
 def no_host_sync(probe: Probe, case: Case) -> None:
-    case = probe.without_gradients(case)
-    inputs = probe.build(case)
-    probe.note(inputs.mask)
-    with _ReadsBack() as recorded:
-        loss = probe.call(case, inputs)
-        if case.grads:
-            probe.pull(case, loss, inputs)
-        else:
-            _without_grad_mode(probe, case, inputs)
-    if recorded.seen:
+    probe.note(case.build().mask)
+    case, found = _called(probe, case, without_data.reading_back, probe.device)
+    if found["read back"]:
         raise Violation(
             "data is read back to the host",
-            got=", ".join(recorded.seen[:3]),
+            got=", ".join(found["read back"][:3]),
             wanted="no such operator",
+            claim=claims.Claim('found["read back"]', "got == []"),
+            scene=probe.scene,
         )

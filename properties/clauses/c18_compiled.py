@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,27 +16,12 @@ from ..inputs.grids import CALLS, GRADS
 from ..inputs.masks import Mask
 from ..inputs.operands import Operand
 from ..inputs.values import NAN, Constant, Lattice
-from ..judge import ways
+from ..judge import claims, compiling, ways
 from ..judge.probe import Probe
+from ..judge.program import Scene
 from ..judge.violation import Violation
 from .registry import prop
 from .situations import situation
-
-
-class _Counting:
-    """A compiler backend that counts the graphs it is given and hands them to aot_eager.
-
-    In the quick profile the captured graph is run as it is: AOT autograd takes seconds to import.
-    """
-
-    def __init__(self, quick: bool) -> None:
-        self.graphs, self.quick = 0, quick
-
-    def __call__(self, graph: Any, example_inputs: Any) -> Any:
-        self.graphs += 1
-        if self.quick:
-            return graph.forward
-        return internals.aot_eager()(graph, example_inputs)
 
 
 def _every_call(probe: Probe) -> Callable[[Tensor, Tensor, Tensor], tuple[Any, ...]]:
@@ -53,12 +39,13 @@ def _every_call(probe: Probe) -> Callable[[Tensor, Tensor, Tensor], tuple[Any, .
 
 
 def _right_losses(
-    probe: Probe, every_call: Callable[..., tuple[Any, ...]], case: Case, how: str
+    probe: Probe, every_call: Callable[..., tuple[Any, ...]], case: Case, how: str, scene: Scene
 ) -> None:
     """Every loss that a compiled `every_call` gives, and its gradients, are right."""
     for number, (function, reduction) in enumerate(CALLS):
         probe.calls += 1
         called = probe.fit(case.but(function=function, reduction=reduction))
+        probe.scene = scene = _scene_of(called, scene)
         # Anew for each: a compiled backward may run once only.
         inputs = probe.build(called)
         probe.note(inputs.mask)
@@ -66,14 +53,22 @@ def _right_losses(
         if not inputs.mask.any() and probe.divides_by_zero(called):
             continue  # C7 and C12 say so; the other masks are still to be seen
         if not isinstance(loss, Tensor):
-            raise Violation(f"{how}, the result is no tensor", got=loss, wanted="a tensor")
+            what, claim = f"{how}, the result is no tensor", claims.is_tensor("loss")
+            raise Violation(what, got=loss, wanted="a tensor", claim=claim, scene=scene)
         try:
             probe.right_value(loss, called, inputs, ordered=False)
             if case.grads:
                 probe.right_gradients(probe.pull(called, loss, inputs), called, inputs)
         except Violation as violation:
             violation.what = f"{how}, {violation.what}"
+            violation.scene = scene
             raise
+
+
+def _scene_of(case: Case, scene: Scene) -> Scene:
+    """The same way to call on another case."""
+    arguments = (case.grads, case.upstream, *scene.arguments[2:]) if scene.arguments else ()
+    return replace(scene, case=case, arguments=arguments)
 
 
 @prop(
@@ -91,7 +86,9 @@ def _right_losses(
 def compiles(probe: Probe, case: Case, effort: Effort) -> None:
     case = probe.without_gradients(case)
     torch.compiler.reset()
-    counter = _Counting(effort.quick)
+    counter = compiling.Counting(effort.quick)
+    arguments = case.grads, case.upstream, effort.quick
+    probe.scene = scene = Scene(case, act=compiling.compiled, arguments=arguments)
     compiled = torch.compile(_every_call(probe), fullgraph=True, dynamic=True, backend=counter)
     try:
         for number, (shape, pattern) in enumerate(
@@ -111,12 +108,14 @@ def compiles(probe: Probe, case: Case, effort: Effort) -> None:
             again = again.but(x_recon__outside=NAN if pattern == "bernoulli" else None)
             if number == 5:  # a difference that half precision would round
                 again = again.but(x_recon__values=Constant(2048.0), x__values=Constant(0.5))
-            _right_losses(probe, compiled, again, "compiled")
+            _right_losses(probe, compiled, again, "compiled", scene)
         if counter.graphs > 1:
             raise Violation(
                 "it was compiled again when the mask or a size changed",
                 got=f"{counter.graphs} graphs",
                 wanted="1 graph",
+                claim=claims.Claim('found["graphs"]', "got == 1"),
+                scene=probe.scene,
             )
     finally:
         torch.compiler.reset()
@@ -171,13 +170,14 @@ def exports(probe: Probe, case: Case, effort: Effort) -> None:
     inputs = probe.build(case)
     rows, columns = torch.export.Dim("B", min=2), torch.export.Dim("L", min=2)
     sizes = {name: {0: rows, 1: columns} for name in ("x_recon", "x", "mask")}
+    probe.scene = scene = Scene(case, act=compiling.exported)
     program = torch.export.export(Losses(), tuple(inputs), dynamic_shapes=sizes).module()
     shapes = (((4, 6), "empty"), ((3, 9), "bernoulli"), ((8, 2), "full"))
     for shape, pattern in (*shapes, *_several_blocks(effort), ((300, 301), "bernoulli")):
         again = case.but(shape=shape, mask=Mask(pattern, 5), x_recon__outside=NAN)
         if pattern == "full":  # a difference that half precision would round
             again = again.but(x_recon__values=Constant(2048.0), x__values=Constant(0.5))
-        _right_losses(probe, program, again, "exported")
+        _right_losses(probe, program, again, "exported", scene)
 
 
 situation(

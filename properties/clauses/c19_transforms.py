@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
-from ..inputs.cases import Case
+from ..inputs.cases import Case, Inputs
 from ..inputs.grids import SAME_PAIRS, small_grid
-from ..judge import answers, derivatives, oracle, ways
+from ..judge import answers, claims, derivatives, oracle, transformed, ways
 from ..judge.derivatives import APART, apart
 from ..judge.probe import Probe
-from ..judge.transforms import (
-    functional,
-)
 from ..judge.violation import Violation
 from .registry import prop
 from .situations import situation
@@ -33,34 +31,37 @@ from .situations import situation
     ),
 )
 def hessians(probe: Probe, case: Case) -> None:
-    func = torch.func
     inputs = probe.build(case)
     probe.note(inputs.mask)
-    loss = functional(probe, case)
-    probe.right_gradients({"x_recon": func.jacrev(loss)(*inputs)}, case, inputs)
-    probe.right_gradients({"x": func.jacrev(loss, argnums=1)(*inputs)}, case, inputs)
+    found = probe.perform(case, inputs, transformed.hessians)
+    with probe.found_at():
+        probe.right_gradients({name: found[name] for name in ("x_recon", "x")}, case, inputs)
+        _right_hessians(probe, case, inputs, found["hessians"])
+
+
+def _right_hessians(
+    probe: Probe, case: Case, inputs: Inputs, found: dict[tuple[str, int, int], Tensor]
+) -> None:
     divisor = oracle.exact(inputs).divisor(case.effective_reduction)
     diagonal = 2 * inputs.mask.reshape(-1).double() / divisor
-    for (i, j), sign in (((0, 0), 1), ((1, 1), 1), ((0, 1), -1)):
-        hessian = func.jacfwd(func.jacrev(loss, argnums=i), argnums=j)
-        mapped = func.vmap(hessian)(*(t[None].expand(2, *t.shape) for t in inputs))
-        for how, got in (
-            ("hessian", hessian(*inputs)),
-            ("vmap of hessian", mapped[1]),
-            ("jacrev of jacrev", func.jacrev(func.jacrev(loss, argnums=i), argnums=j)(*inputs)),
-            ("jacrev of jacfwd", func.jacrev(func.jacfwd(loss, argnums=i), argnums=j)(*inputs)),
-        ):
-            square = got.reshape(case.count, case.count).double()
-            wanted = torch.diag(sign * diagonal)
-            # One division by the count, rounded to the input's dtype: 16 roundoffs as in C11.
-            bound = 16 * torch.finfo(inputs.x.dtype).eps
-            if not bool(((square - wanted).abs() <= bound * wanted.abs()).all()):
-                raise Violation(
-                    f"{how} of arguments {i}, {j} is wrong",
-                    got=square.tolist().__repr__()[:200],
-                    wanted=wanted.tolist().__repr__()[:200],
-                    bound=f"relative {bound:.3g}",
-                )
+    # One division by the count, rounded to the input's dtype: 16 roundoffs as in C11.
+    bound = 16 * torch.finfo(inputs.x.dtype).eps
+    for (how, i, j), got in found.items():
+        square = got.reshape(case.count, case.count).double()
+        wanted = torch.diag((1 if i == j else -1) * diagonal)
+        if not bool(((square - wanted).abs() <= bound * wanted.abs()).all()):
+            close = f"abs(got - torch.tensor({wanted.tolist()})) <= {bound} * abs(torch.tensor("
+            place = f'found["hessians"][{(how, i, j)!r}]'
+            raise Violation(
+                f"{how} of arguments {i}, {j} is wrong",
+                got=square.tolist().__repr__()[:200],
+                wanted=wanted.tolist().__repr__()[:200],
+                bound=f"relative {bound:.3g}",
+                claim=claims.Claim(
+                    f"{place}.reshape({case.count}, {case.count}).double()",
+                    f"bool(({close}{wanted.tolist()}))).all())",
+                ),
+            )
 
 
 _TRANSFORMS = ("transforms",)

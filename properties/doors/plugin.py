@@ -139,7 +139,7 @@ class PropertyItem(pytest.Item):
             if target not in _loaded:
                 _loaded[target] = load_subject(target)
             subject = _loaded[target]
-            outcome = conduct(subject, self.name, profile, seed, device)
+            outcome = conduct(subject, self.name, profile, seed, device, tried=True)
             stopping.heed()
         except pytest.fail.Exception as error:  # how pytest-timeout interrupts a lone process
             stopping.heed()

@@ -35,9 +35,9 @@ class Layout:
         """A tensor of these values, which it shares no memory with, in this layout."""
         return values.clone()
 
-    def text(self, values: list[Any], shape: Shape, dtype: torch.dtype) -> str:
-        """The expression that builds it; `values` row by row, at least one."""
-        return f"torch.tensor({values}, dtype={dtype})"
+    def text(self, name: str, shape: Shape, dtype: torch.dtype) -> str:
+        """The expression that builds it from a contiguous tensor of that name."""
+        return name
 
 
 class _Transposed(Layout):
@@ -46,8 +46,8 @@ class _Transposed(Layout):
     def build(self, values: Tensor) -> Tensor:
         return values.t().contiguous().t()
 
-    def text(self, values: list[Any], shape: Shape, dtype: torch.dtype) -> str:
-        return f"{super().text(values, shape, dtype)}.t().contiguous().t()"
+    def text(self, name: str, shape: Shape, dtype: torch.dtype) -> str:
+        return f"{name}.t().contiguous().t()"
 
 
 class _InBuffer(Layout):
@@ -71,10 +71,10 @@ class _InBuffer(Layout):
         buffer = values.new_full(self.sizes((rows, columns)), trap)
         return self.select(buffer, (rows, columns)).copy_(values)
 
-    def text(self, values: list[Any], shape: Shape, dtype: torch.dtype) -> str:
-        trap = True if dtype == torch.bool else "float('nan')"
-        buffer = f"torch.full({self.sizes(shape)}, {trap}, dtype={dtype})"
-        return f"{buffer}{self.window(shape)}.copy_({super().text(values, shape, dtype)})"
+    def text(self, name: str, shape: Shape, dtype: torch.dtype) -> str:
+        trap = "nan" if dtype.is_floating_point else True if dtype == torch.bool else 1
+        buffer = f"{name}.new_full({self.sizes(shape)}, {trap})"
+        return f"{buffer}{self.window(shape)}.copy_({name})"
 
 
 class _Offset(_InBuffer):
@@ -125,10 +125,8 @@ class _ExpandedRows(Layout):
     def build(self, values: Tensor) -> Tensor:
         return values[:1].clone().expand(values.shape)
 
-    def text(self, values: list[Any], shape: Shape, dtype: torch.dtype) -> str:
-        if shape[0] == 1:
-            return super().text(values, shape, dtype)
-        return f"{super().text(values[:1], shape, dtype)}.expand{shape}"
+    def text(self, name: str, shape: Shape, dtype: torch.dtype) -> str:
+        return f"{name}[:1].clone().expand{shape}"
 
 
 class _ExpandedColumns(Layout):
@@ -140,10 +138,8 @@ class _ExpandedColumns(Layout):
     def build(self, values: Tensor) -> Tensor:
         return values[:, :1].clone().expand(values.shape)
 
-    def text(self, values: list[Any], shape: Shape, dtype: torch.dtype) -> str:
-        if shape[1] == 1:
-            return super().text(values, shape, dtype)
-        return f"{super().text([row[:1] for row in values], shape, dtype)}.expand{shape}"
+    def text(self, name: str, shape: Shape, dtype: torch.dtype) -> str:
+        return f"{name}[:, :1].clone().expand{shape}"
 
 
 class _SlidingWindows(Layout):
@@ -157,9 +153,10 @@ class _SlidingWindows(Layout):
             return values.clone()
         return torch.cat([values[0], values[1:, -1]]).unfold(0, values.shape[1], 1)
 
-    def text(self, values: list[Any], shape: Shape, dtype: torch.dtype) -> str:
-        line = [*values[0], *(row[-1] for row in values[1:])]
-        return f"{super().text(line, shape, dtype)}.unfold(0, {shape[1]}, 1)"
+    def text(self, name: str, shape: Shape, dtype: torch.dtype) -> str:
+        if shape[0] * shape[1] == 0:
+            return name
+        return f"torch.cat([{name}[0], {name}[1:, -1]]).unfold(0, {shape[1]}, 1)"
 
 
 class _Negated(Layout):
@@ -170,9 +167,8 @@ class _Negated(Layout):
     def build(self, values: Tensor) -> Tensor:
         return neg_view(-values) if values.is_floating_point() else values.clone()
 
-    def text(self, values: list[Any], shape: Shape, dtype: torch.dtype) -> str:
-        made = super().text(values, shape, dtype)
-        return made if dtype == torch.bool else f"{NEG_VIEW}(-{made})"
+    def text(self, name: str, shape: Shape, dtype: torch.dtype) -> str:
+        return f"{NEG_VIEW}(-{name})" if dtype.is_floating_point else name
 
 
 class _FarRows(_InBuffer):
@@ -199,8 +195,8 @@ class _OneElement(Layout):
     def build(self, values: Tensor) -> Tensor:
         return values[:1, :1].clone().expand(values.shape)
 
-    def text(self, values: list[Any], shape: Shape, dtype: torch.dtype) -> str:
-        return f"{super().text([values[0][:1]], shape, dtype)}.expand{shape}"
+    def text(self, name: str, shape: Shape, dtype: torch.dtype) -> str:
+        return f"{name}[:1, :1].clone().expand{shape}"
 
 
 _ALL = (

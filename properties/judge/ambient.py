@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from ..inputs import internals
+from ..inputs.source import Source
 
 
 def _numpy_state() -> bytes:
@@ -64,6 +65,16 @@ _READ: dict[str, Callable[[], Any]] = {
 def snapshot() -> dict[str, Any]:
     """Everything that `differences` compares and `restored` puts back."""
     return {name: read() for name, read in _READ.items()}
+
+
+def moved(before: dict[str, Any], after: dict[str, Any]) -> str:
+    """The first part of the state that is not as it was."""
+    return next(name for name in before if before[name] != after[name])
+
+
+def reading(name: str, source: Source) -> str:
+    """The expression that reads a part of `snapshot`, as this file has it."""
+    return source.entry(sys.modules[__name__], "_READ", name)
 
 
 # What takes microseconds to read, so that it can be compared around every call.
@@ -182,22 +193,27 @@ def restored() -> Iterator[None]:
                 undo[name]()
 
 
+def make_unusual() -> None:
+    """Settings that are not the default."""
+    random.seed(11)
+    np.random.seed(12)
+    torch.manual_seed(13)
+    torch.set_grad_enabled(False)
+    torch.set_default_dtype(torch.float64)
+    torch.set_num_threads(torch.get_num_threads() + 1)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.set_anomaly_enabled(True, check_nan=False)
+    torch.set_float32_matmul_precision("high")
+    torch.set_flush_denormal(True)
+    np.seterr(all="ignore")
+    warnings.simplefilter("error")
+
+
 @contextmanager
 def unusual() -> Iterator[None]:
     """A process whose state is nowhere the default, so that a reset to the default shows."""
     with restored():
-        random.seed(11)
-        np.random.seed(12)
-        torch.manual_seed(13)
-        torch.set_grad_enabled(False)
-        torch.set_default_dtype(torch.float64)
-        torch.set_num_threads(torch.get_num_threads() + 1)
-        torch.use_deterministic_algorithms(True, warn_only=True)
-        torch.set_anomaly_enabled(True, check_nan=False)
-        torch.set_float32_matmul_precision("high")
-        torch.set_flush_denormal(True)
-        np.seterr(all="ignore")
-        warnings.simplefilter("error")
+        make_unusual()
         with torch.autocast("cpu", dtype=torch.float16):
             yield
 

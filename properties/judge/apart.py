@@ -9,8 +9,10 @@ from typing import Any
 
 from ..inputs.bad import FEW, LAYOUTS, NON_TENSORS, REDUCTION, SHAPES
 from ..inputs.effort import PROFILES
+from .bad_calls import bad_call, errors
 from .everywhere import refuses
 from .probe import Probe
+from .program import refusing, shown
 from .refusals import good_call, spoilt
 from .situation import Situation, sweep
 from .violation import SuiteError, Violation
@@ -24,6 +26,7 @@ from wavemae.properties.judge.probe import Probe
 from wavemae.properties.subject import load_subject
 print("answer:", json.dumps({question}(Probe(load_subject({target!r})))))
 """
+_TAKEN = (*FEW, *SHAPES, *REDUCTION, *LAYOUTS[::4], *NON_TENSORS[::4])
 _SMALL = Situation("apart", array="small", large=False, simplify=False)
 
 
@@ -39,6 +42,7 @@ def right_apart(probe: Probe) -> None:
         wanted=found["wanted"],
         bound=found["bound"],
         part=found["part"],
+        script=found["program"],
     )
     try:
         sweep(_SMALL, probe, PROFILES["default"])
@@ -57,7 +61,29 @@ def refused_when_optimised(probe: Probe) -> None:
             got="no error",
             wanted="the errors of a plain call",
             part="C3",
+            script=_without_asserts(probe, more[0]),
         )
+
+
+def _without_asserts(probe: Probe, told: str) -> str:
+    """The program: it starts another Python for the call, which drops asserts there alone."""
+    told_of = {f"{bad.argument} = {bad.make}": n for n, bad in enumerate(_TAKEN)}
+    bad = _TAKEN[told_of[told]]
+    case, _ = good_call(probe, told_of[told])
+    lines, call = bad_call(bad, case)
+    refusal = refusing(call, errors(bad), f"under `python -O` {told}")
+    inner = shown(case, probe.subject.imports, [*lines, *refusal])
+    return "\n".join(
+        [
+            "import subprocess",
+            "import sys",
+            "",
+            f"PROGRAM = {inner!r}",
+            'done = subprocess.run([sys.executable, "-O", "-c", PROGRAM], stderr=subprocess.PIPE)',
+            "if done.returncode:",
+            "    raise AssertionError(done.stderr.decode())",
+        ]
+    )
 
 
 def _answer(probe: Probe, question: str, *options: str) -> Any:
@@ -91,6 +117,7 @@ def first_violation(probe: Probe) -> dict[str, Any] | None:
             "wanted": error.wanted,
             "bound": error.bound,
             "part": error.part,
+            "program": error.program(probe.subject.imports),
         }
     return None
 
@@ -98,7 +125,7 @@ def first_violation(probe: Probe) -> dict[str, Any] | None:
 def taken(probe: Probe) -> list[str]:
     """The bad calls that are not refused as they should be, in words."""
     found = []
-    for number, bad in enumerate((*FEW, *SHAPES, *REDUCTION, *LAYOUTS[::4], *NON_TENSORS[::4])):
+    for number, bad in enumerate(_TAKEN):
         case, inputs = good_call(probe, number)
         given, keyword = spoilt(bad, case, inputs)
         probe.calls += 1

@@ -9,18 +9,18 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from ..inputs import internals
 from ..inputs.cases import NAMES, Case, Inputs
-from . import ambient, oracle
+from . import ambient, claims, oracle
+from .acts import Call, Found
 from .bits import same_bits
 from .probe import Probe
+from .program import Scene, itself
 from .violation import Violation
 
 # The parts of the contract that are asked of a call, by the clause that owns them.
@@ -60,16 +60,47 @@ class Contract:
         parts: frozenset[str] = PARTS,
         ordered: bool = True,
         siblings: Sequence[str] = (),
+        wrap: Any = itself,
+        around: Any = contextlib.nullcontext,
     ) -> None:
         self.probe, self.case = probe, case
+        self.scene = Scene(unpoisoned(case), wrap, around, device=probe.device)
         self.parts, self.ordered, self.siblings = parts, ordered, siblings
         self.truth = truth(case)
         self._first: tuple[Tensor, dict[str, Tensor]] | None = None
 
-    def fail(self, part: str, what: str, got: Any, wanted: Any, bound: str = "exact") -> None:
+    def begin(self, built: Case) -> None:
+        """The call is about to be made on the tensors of this case."""
+        hidden = None if self._first is None else unpoisoned(self.case)
+        self.scene = replace(self.scene, case=built, hidden=hidden)
+
+    def act(self, act: Callable[..., Found], call: Call, inputs: Inputs, *arguments: Any) -> Found:
+        """Make the call in that way, which the program of a finding then shows."""
+        self.scene = replace(self.scene, act=act, arguments=arguments)
+        return act(call, inputs, *arguments)
+
+    def fail(
+        self,
+        part: str,
+        what: str,
+        got: Any,
+        wanted: Any,
+        bound: str = "exact",
+        *,
+        claim: claims.Claim,
+    ) -> None:
         """Raise a violation of the clause `part`, where that is asked."""
         if part in self.parts:
-            raise Violation(what, got=got, wanted=wanted, bound=bound, case=self.case, part=part)
+            raise Violation(
+                what,
+                got=got,
+                wanted=wanted,
+                bound=bound,
+                case=self.case,
+                part=part,
+                claim=claim,
+                scene=self.scene,
+            )
 
     def judge(self, answer: Answer, inputs: Inputs) -> None:
         """Raise a Violation unless the answer to the case on these tensors is right."""
@@ -87,15 +118,18 @@ class Contract:
         if self._first is None:
             self._same_whatever_is_hidden(value, answer)
 
-    def judge_gradients(self, found: dict[str, Any], inputs: Inputs, upstream: float) -> None:
+    def judge_gradients(
+        self, found: dict[str, Any], inputs: Inputs, upstream: float, place: str
+    ) -> None:
         """C11 and C12 for gradients that were pulled with another upstream gradient."""
         for name, gradient in found.items():
-            self._right_gradient(name, gradient, Answer(None, upstream=upstream), inputs)
+            self._right_gradient(name, gradient, Answer(None, upstream=upstream), inputs, place)
 
     def _right_kind(self, answer: Answer, inputs: Inputs) -> bool:
         value = answer.value
         if not isinstance(value, Tensor):
-            self.fail("C5", "the result is not a tensor", type(value).__name__, "a 0-d tensor")
+            what, claim = "the result is not a tensor", claims.is_tensor("loss")
+            self.fail("C5", what, type(value).__name__, "a 0-d tensor", claim=claim)
             return False
         wanted = (self.probe.wanted_dtype(inputs), (), inputs.x.device)
         got = (value.dtype, tuple(value.shape), value.device)
@@ -106,10 +140,18 @@ class Contract:
                 "the result is of another kind",
                 f"{dtype}, shape {shape}, on {device}",
                 f"{wanted[0]}, shape (), on {wanted[2]}",
+                claim=claims.Claim(
+                    "(loss.dtype, tuple(loss.shape), loss.device.type)",
+                    f"got == ({wanted[0]}, (), {wanted[2].type!r})",
+                ),
             )
             return value.ndim == 0 and value.is_floating_point()
         if value.is_inference() and not answer.inference:
-            self.fail("C5", "the result is an inference tensor", "an inference tensor", "another")
+            what, claim = (
+                "the result is an inference tensor",
+                claims.is_false("loss.is_inference()"),
+            )
+            self.fail("C5", what, "an inference tensor", "another", claim=claim)
         return True
 
     def _right_value(self, value: Tensor, inputs: Inputs) -> None:
@@ -122,9 +164,11 @@ class Contract:
             value.detach(), self.truth, reduction, dtype=dtype, roundoffs=roundoffs
         )
         if fault:
-            self.fail(self._owner(value), "the value is wrong", value, *fault)
+            claim = claims.value(self.truth, reduction, dtype, roundoffs)
+            self.fail(self._owner(value), "the value is wrong", value, *fault, claim=claim)
         elif self.truth.selected == 0 and math.copysign(1.0, value.item()) < 0:
-            self.fail("C7", "nothing is masked, and the value is −0.0", value, "+0.0")
+            what, claim = "nothing is masked, and the value is −0.0", claims.positive("loss")
+            self.fail("C7", what, value, "+0.0", claim=claim)
 
     def _owner(self, value: Tensor) -> str:
         """The clause that a wrong value breaks."""
@@ -138,27 +182,31 @@ class Contract:
             return "C6"
         return "C6" if abs(got - float(total)) <= 1e-3 * float(total) else "C4"
 
-    def _right_gradient(self, name: str, gradient: Any, answer: Answer, inputs: Inputs) -> None:
+    def _right_gradient(
+        self, name: str, gradient: Any, answer: Answer, inputs: Inputs, place: str = "found"
+    ) -> None:
         part = "C12" if self.truth.selected == 0 else "C11"
-        like = getattr(inputs, name)
+        like, got = getattr(inputs, name), f'{place}["{name}"]'
         kind = f"{like.dtype}, shape {tuple(like.shape)}"
         if not isinstance(gradient, Tensor):
-            return self.fail(part, f"no gradient reaches {name}", gradient, f"one of {kind}")
+            what, claim = f"no gradient reaches {name}", claims.is_tensor(got)
+            return self.fail(part, what, gradient, f"one of {kind}", claim=claim)
         if gradient.dtype != like.dtype or gradient.shape != like.shape:
-            got = f"{gradient.dtype}, shape {tuple(gradient.shape)}"
-            self.fail(part, f"the gradient of {name} is of another kind", got, kind)
+            came = f"{gradient.dtype}, shape {tuple(gradient.shape)}"
+            claim = claims.kind(got, like.dtype, tuple(like.shape))
+            self.fail(part, f"the gradient of {name} is of another kind", came, kind, claim=claim)
             if gradient.shape != like.shape:
                 return None
         if self.siblings and name in self.siblings and isinstance(self.truth.total, str):
             return None  # an input that mapped calls share collects what the others make of it
         upstream = self.case.upstream if answer.upstream is None else answer.upstream
         if self.case.shared == "same":
-            return self._no_gradient_twice(gradient, upstream)
+            return self._no_gradient_twice(gradient, upstream, got)
         outside = gradient[~inputs.mask.to(gradient.device)]
         if bool((outside != 0).any()):
             leaked = outside[outside != 0][0]
             what = f"the gradient of {name} outside the mask is not zero"
-            return self.fail("C12", what, leaked, "0")
+            return self.fail("C12", what, leaked, "0", claim=claims.all_zero(f"{got}[~mask]"))
         if not math.isfinite(upstream):
             return None
         fault = oracle.gradient_fault(
@@ -169,34 +217,40 @@ class Contract:
             upstream=upstream,
         )
         if fault:
-            (row, column), found, wanted, bound = fault
-            what = f"the gradient of {name} is wrong at [{row}, {column}]"
-            self.fail(part, what, repr(found), repr(wanted), f"± {bound:.3g}")
+            at, found, wanted, bound, beyond = fault
+            what = f"the gradient of {name} is wrong at {[*at]}"
+            claim = claims.near(f"{got}[{at[0]}, {at[1]}].item()", wanted, bound, beyond=beyond)
+            self.fail(part, what, repr(found), repr(wanted), f"± {bound:.3g}", claim=claim)
         return None
 
-    def _no_gradient_twice(self, gradient: Tensor, upstream: float) -> None:
+    def _no_gradient_twice(self, gradient: Tensor, upstream: float, place: str) -> None:
         """One tensor for both inputs: the two gradients cancel, where they are finite at all."""
         finite = math.isfinite(upstream) and not isinstance(self.truth.total, str)
         if finite and bool((gradient != 0).any()):
             got = gradient[gradient != 0][0]
-            self.fail("C11", "x is x_recon, and its two gradients do not cancel", got, "0")
+            what, claim = (
+                "x is x_recon, and its two gradients do not cancel",
+                claims.all_zero(place),
+            )
+            self.fail("C11", what, got, "0", claim=claim)
 
     def _own_memory(self, answer: Answer, inputs: Inputs) -> None:
         owners = {
-            tensor.untyped_storage().data_ptr(): f"the input {name}"
+            tensor.untyped_storage().data_ptr(): (f"the input {name}", name)
             for name, tensor in zip(NAMES, inputs, strict=True)
             if tensor.numel()
         }
-        for name, tensor in {"the result": answer.value, **answer.gradients}.items():
+        for name, tensor in {"loss": answer.value, **answer.gradients}.items():
             if not isinstance(tensor, Tensor) or not tensor.numel():
                 continue
             address = tensor.untyped_storage().data_ptr()
-            words = name if name == "the result" else f"the gradient of {name}"
+            place = "loss" if name == "loss" else f'found["{name}"]'
+            words = "the result" if name == "loss" else f"the gradient of {name}"
             if address in owners:
-                self.fail(
-                    "C14", f"{words} shares memory with {owners[address]}", "one memory", "two"
-                )
-            owners[address] = words
+                other, at = owners[address]
+                what, claim = f"{words} shares memory with {other}", claims.memory(place, at)
+                self.fail("C14", what, "one memory", "two", claim=claim)
+            owners[address] = words, place
 
     def _same_whatever_is_hidden(self, value: Tensor, answer: Answer) -> None:
         gradients = {
@@ -209,14 +263,17 @@ class Contract:
             return
         before, was = self._first
         if not same_bits(value, before):
-            self.fail("C8", "the value changes with what stands outside the mask", value, before)
+            what = "the value changes with what stands outside the mask"
+            self.fail("C8", what, value, before, claim=claims.same_loss())
         upstream = self.case.upstream if answer.upstream is None else answer.upstream
         if self.case.shared == "same" or not math.isfinite(upstream):
             return
         for name, gradient in gradients.items():
             if name in was and name not in self.siblings and not same_bits(gradient, was[name]):
                 what = f"the gradient of {name} changes with what stands outside the mask"
-                self.fail("C12", what, gradient, was[name])
+                got, other = f'found["{name}"] + 0.0', f'first["{name}"] + 0.0'
+                claim = claims.same(got, other, hidden=True)
+                self.fail("C12", what, gradient, was[name], claim=claim)
 
 
 def truth(case: Case) -> oracle.Exact:
@@ -252,46 +309,6 @@ def hides(case: Case) -> bool:
     return case.x_recon.outside is not None or case.x.outside is not None
 
 
-class Untouched:
-    """C14: compares tensors with what they were: bytes, version, strides, what they require."""
-
-    def __init__(self, tensors: dict[str, Any]) -> None:
-        self.tensors = {
-            name: t for name, t in tensors.items() if isinstance(t, Tensor) and not t.is_meta
-        }
-        self.memory = {name: _memory(tensor).clone() for name, tensor in self.tensors.items()}
-        self.traits = {name: _traits(tensor) for name, tensor in self.tensors.items()}
-
-    def changed(self) -> list[str]:
-        """What is not as it was, in words."""
-        words = []
-        for name, tensor in self.tensors.items():
-            memory, bytes_before = _memory(tensor), self.memory[name]
-            if memory.dtype != bytes_before.dtype or not torch.equal(memory, bytes_before):
-                words.append(f"{name}: values")
-            now, before = _traits(tensor), self.traits[name]
-            words += [f"{name}: {trait}" for trait in now if now[trait] != before[trait]]
-        return words
-
-
-def _memory(tensor: Tensor) -> Tensor:
-    """All bytes that the tensor's storage holds, eight at a time where that comes out even."""
-    memory = tensor.detach().untyped_storage()
-    dtype = torch.uint8 if memory.nbytes() % 8 else torch.int64
-    return torch.empty(0, dtype=dtype, device=tensor.device).set_(memory)
-
-
-def _traits(tensor: Tensor) -> dict[str, Any]:
-    return {
-        "version": 0 if tensor.is_inference() else internals.version(tensor),
-        "requires_grad": tensor.requires_grad,
-        "strides": (tensor.shape, tensor.stride(), tensor.storage_offset(), tensor.dtype),
-        "memory": tensor.detach().untyped_storage().data_ptr(),
-        "hooks": (internals.hooks(tensor), tensor.is_neg()),
-        ".grad": None if not tensor.is_leaf or tensor.grad is None else id(tensor.grad),
-    }
-
-
 @contextlib.contextmanager
 def state_kept(contract: Contract) -> Iterator[None]:
     """C16: the globals that cost little to read are compared around a call, in its own context."""
@@ -300,6 +317,9 @@ def state_kept(contract: Contract) -> Iterator[None]:
         return
     before = ambient.quick_snapshot()
     yield
-    changed = ambient.differences(before, ambient.quick_snapshot())
+    after = ambient.quick_snapshot()
+    changed = ambient.differences(before, after)
     if changed:
-        contract.fail("C16", "the call changed globals", "; ".join(changed), "as before")
+        claim = claims.kept(next(name for name in after if before[name] != after[name]))
+        what = "the call changed globals"
+        contract.fail("C16", what, "; ".join(changed), "as before", claim=claim)

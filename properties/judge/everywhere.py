@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import zlib
+from functools import partial
 from typing import Any
 
 import torch
 
+from ..inputs import text
 from ..inputs.bad import (
     DEVICES,
     FEW,
@@ -18,9 +21,13 @@ from ..inputs.bad import (
     VALUE_DTYPES,
     Bad,
 )
+from ..inputs.cases import Case
+from ..inputs.source import Source
 from . import ambient
-from .answers import Call
+from .acts import Call
+from .bad_calls import bad_call, errors, names
 from .probe import Probe
+from .program import itself, refusing, shown
 from .refusals import good_call, spoilt
 from .situation import Situation
 from .violation import Violation
@@ -47,9 +54,10 @@ def refused_there(probe: Probe, found: Situation) -> None:
             continue  # for the properties of plain calls
         entered = False
         changed: list[str] = []
+        moved: list[str] = []
 
         def watched(*arguments: Any, function: Call = function, **named: Any) -> Any:
-            nonlocal entered, changed
+            nonlocal entered, changed, moved
             entered = True
             if torch.compiler.is_compiling():
                 return function(*arguments, **named)
@@ -57,7 +65,9 @@ def refused_there(probe: Probe, found: Situation) -> None:
             try:
                 return function(*arguments, **named)
             finally:
-                changed = ambient.differences(before, ambient.quick_snapshot())
+                after = ambient.quick_snapshot()
+                changed = ambient.differences(before, after)
+                moved = [name for name in before if before[name] != after[name]]
 
         call = found.wrap(watched)
         probe.calls += 1
@@ -79,6 +89,7 @@ def refused_there(probe: Probe, found: Situation) -> None:
                 wanted=names(bad),
                 case=case,
                 part="C3",
+                script=partial(_there, probe, bad, case, found, None),
             )
         if changed:
             raise Violation(
@@ -87,13 +98,36 @@ def refused_there(probe: Probe, found: Situation) -> None:
                 wanted="as before",
                 case=case,
                 part="C3",
+                script=partial(_there, probe, bad, case, found, moved[0]),
             )
 
 
-def names(bad: Bad) -> str:
-    """The errors that C3 wants, in words."""
-    errors = bad.error if isinstance(bad.error, tuple) else (bad.error,)
-    return " or ".join(error.__name__ for error in errors)
+def _there(probe: Probe, bad: Bad, case: Case, found: Situation, watched: str | None) -> str:
+    """The program: the bad call in the situation, unless that refuses it before the function."""
+    source = Source()
+    lines, call = bad_call(bad, case)
+    read = ambient.reading(watched, source) if watched else "None"
+    lines += ["entered, before, after = False, None, None", "", "def watched(*arguments, **named):"]
+    lines += ["    global entered, before, after", f"    entered, before = True, {read}"]
+    lines += ["    try:", f"        return {case.function}(*arguments, **named)", "    finally:"]
+    lines += [f"        after = {read}", ""]
+    wrapped = "watched" if found.wrap is itself else f"{source.write(found.wrap)}(watched)"
+    if found.id == "compiled":  # where nothing can be looked at
+        wrapped, lines = (
+            f"{source.write(found.wrap)}({case.function})",
+            [*lines[:-9], "entered = True"],
+        )
+    wanted = "(" + ", ".join(error.__name__ for error in errors(bad)) + ",)"
+    body = ["try:", f"    got = {call.replace(case.function, f'({wrapped})', 1)}"]
+    body += [f"except {wanted}:", "    got = None", "except Exception as error:"]
+    body += ["    got = error if entered else None"]
+    if found.around is not contextlib.nullcontext:
+        body = [f"with {source.enter(found.around)}:", *(f"    {line}" for line in body)]
+    said = f"{bad.argument} = {bad.make} is not refused: wanted {names(bad)}, got "
+    asserted = [f"assert got is None or not entered, {said!r} + repr(got)"]
+    if watched:
+        asserted = [f'assert before == after, f"{watched} changed: {{before}} → {{after}}"']
+    return shown(case, probe.subject.imports, [*lines, *body, *asserted], source=source)
 
 
 def refuses(bad: Bad, function: Call, given: list[Any], keyword: dict[str, Any]) -> bool:
@@ -126,4 +160,17 @@ def refused_after_good_calls(probe: Probe) -> None:
                 wanted=names(bad),
                 case=case,
                 part="C3",
+                script=partial(_after_good_calls, probe, bad, case),
             )
+
+
+def _after_good_calls(probe: Probe, bad: Bad, case: Case) -> str:
+    lines, call = bad_call(bad, case)
+    good = f"{case.function}(x_recon, x, mask{text.given(case)})"
+    with_first = f"with contextlib.suppress({', '.join(e.__name__ for e in errors(bad))}):"
+    spoil = ["given = x_recon, x, mask", *lines]
+    spoil += [with_first, f"    {call}", "x_recon, x, mask = given", good, good, *lines]
+    refusal = refusing(call, errors(bad), f"{bad.argument} = {bad.make}, after a good call")
+    source = Source()
+    source.imports["import contextlib"] = None
+    return shown(case, probe.subject.imports, [*spoil, *refusal], source=source)

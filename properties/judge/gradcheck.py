@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from torch import Tensor
 from torch.autograd.gradcheck import GradcheckError
 
+from ..inputs import text
 from ..inputs.cases import Case, Inputs
+from ..inputs.source import Source
 from .probe import Probe
+from .program import shown
 from .violation import Violation
 
 
@@ -30,4 +35,21 @@ def numerically(probe: Probe, case: Case, check: object, **settings: bool) -> No
             got=" ".join(str(error).split())[:400],
             wanted="agreement",
             bound="torch's own: atol 1e-5, rtol 1e-3",
+            script=partial(_program, probe, case, check, settings),
         ) from None
+
+
+def _program(probe: Probe, case: Case, check: object, settings: dict[str, bool]) -> str:
+    name = getattr(check, "__name__", "gradcheck")
+    source = Source()
+    source.imports["from torch.autograd.gradcheck import GradcheckError"] = None
+    call = f"{case.function}(x_recon, x, mask{text.given(case)})"
+    more = "".join(f", {key}={value}" for key, value in settings.items())
+    names = ", ".join(case.grads) + ","
+    lines = [f"def loss({names[:-1]}):", f"    return {call}", "", "try:"]
+    lines += [f"    torch.autograd.{name}(loss, ({names}){more})"]
+    lines += [
+        "except GradcheckError as error:",
+        f'    raise AssertionError(f"torch\'s {name}: {{error}}")',
+    ]
+    return shown(case, probe.subject.imports, lines, source=source, device=probe.device)

@@ -9,6 +9,7 @@ import torch
 from ..inputs.effort import Effort
 from ..inputs.grids import CALLS
 from .probe import Probe
+from .program import refusing
 from .violation import Violation
 
 
@@ -40,17 +41,6 @@ def mismatches_refused(probe: Probe, effort: Effort) -> None:
         shapes = [other if spot in spots else base for spot in range(3)]
         tensors = [torch.ones(shape) for shape in shapes[:2]] + [torch.ones(shapes[2]).bool()]
         keyword = {} if reduction is None else {"reduction": reduction}
-        text = "\n".join(
-            [
-                "import torch",
-                probe.subject.imports,
-                f"x_recon, x = torch.ones({shapes[0]}), torch.ones({shapes[1]})",
-                f"mask = torch.ones({shapes[2]}, dtype=torch.bool)",
-                f"{function}(x_recon, x, mask"
-                + (f", reduction={reduction!r})" if reduction else ")")
-                + "  # must raise ValueError",
-            ]
-        )
         probe.calls += 1
         try:
             got = probe.function(function)(*tensors, **keyword)
@@ -58,9 +48,14 @@ def mismatches_refused(probe: Probe, effort: Effort) -> None:
             continue
         except Exception as error:
             got = f"{type(error).__name__}: {error}"
+        made = [f"x_recon, x = torch.ones({shapes[0]}), torch.ones({shapes[1]})"]
+        made += [f"mask = torch.ones({shapes[2]}, dtype=torch.bool)"]
+        given = f", reduction={reduction!r}" if reduction else ""
+        call = f"{function}(x_recon, x, mask{given})"
+        refusal = refusing(call, (ValueError,), "shapes that are not one")
         raise Violation(
             f"shapes {shapes[0]}, {shapes[1]} and {shapes[2]} are not refused with ValueError",
             got=got,
             wanted="ValueError",
-            script=text,
+            script="\n".join(["import torch", probe.subject.imports, "", *made, *refusal]),
         )

@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+from functools import partial
 from typing import Any
 
-from ..inputs.bad import BASE, DEVICES, MASK_DTYPES, NON_TENSORS, REDUCTION, SHAPES, VALUE_DTYPES
-from ..inputs.cases import NAMES
+from ..inputs.bad import (
+    BASE,
+    DEVICES,
+    MASK_DTYPES,
+    NON_TENSORS,
+    REDUCTION,
+    SHAPES,
+    VALUE_DTYPES,
+    Bad,
+)
+from ..inputs.cases import NAMES, Case
 from ..inputs.grids import CALLS
 from ..inputs.internals import TorchDispatchMode
+from ..inputs.source import Source
+from .bad_calls import bad_call
 from .probe import Probe
+from .program import shown
 from .violation import Violation
 
 
-class _Arithmetic(TorchDispatchMode):
+class Arithmetic(TorchDispatchMode):
     """Records operators that compute with values."""
 
     NAMES = frozenset(
@@ -81,18 +94,21 @@ def nothing_computed(probe: Probe) -> None:
                 keyword = {"reduction": bad.value(inputs.x)}
             probe.calls += 1
             # That it raises, and what, is the business of the other C3 properties.
-            with _Arithmetic() as recorded, contextlib.suppress(Exception):
+            with Arithmetic() as recorded, contextlib.suppress(Exception):
                 probe.function(function)(*given.values(), **keyword)
             if recorded.seen:
-                script = case.script(probe.subject.imports, call=False)
-                call = f"{function}(x_recon, x, mask"
-                if bad.argument in given:
-                    script += f"\ngood = {bad.argument}\n{bad.argument} = {bad.make}\n{call})"
-                else:
-                    script += f"\n{call}, reduction={bad.make})"
                 raise Violation(
                     f"with {bad.argument} = {bad.make} it computed before it refused",
                     got=", ".join(recorded.seen[:4]),
                     wanted="no operator that computes",
-                    script=script,
+                    script=partial(_recording, probe, bad, case),
                 )
+
+
+def _recording(probe: Probe, bad: Bad, case: Case) -> str:
+    lines, call = bad_call(bad, case)
+    lines += ["with Arithmetic() as recorded, contextlib.suppress(Exception):", f"    {call}"]
+    lines += ['assert not recorded.seen, f"computed before it refused: {recorded.seen}"']
+    source = Source()
+    source.imports["import contextlib"] = None
+    return shown(case, probe.subject.imports, lines, uses=(Arithmetic,), source=source)

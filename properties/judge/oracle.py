@@ -256,15 +256,15 @@ def gradient_fault(
     sign: int,
     upstream: float = 1.0,
     roundoffs: float = GRADIENT_ROUNDOFFS,
-) -> tuple[tuple[int, int], float, float, float] | None:
-    """The first position whose gradient is wrong: (position, got, wanted, bound), or None.
+) -> tuple[tuple[int, int], float, float, float, bool] | None:
+    """The first position whose gradient is wrong: (position, got, wanted, bound, beyond), or None.
 
     wanted = sign · 2 (x_recon − x) · mask · upstream / divisor, within 16 unit roundoffs of the
     gradient's dtype (C11), exactly zero outside the mask (C12). Evaluated in numpy.longdouble;
     or in float64 where that is twice as wide as all that is given; where neither is wider than what
     is judged, its two roundings come out of the sixteen. Where a product
     on the way leaves the range of the arithmetic (overflow, or bits lost in subnormals), whatever
-    some order of evaluation gives is right.
+    some order of evaluation gives is right: with `beyond`, infinity of the right sign is too.
     """
     recon, target, bits = (as_array(t) for t in inputs)
     mask = bits.astype(np.bool_)
@@ -272,7 +272,7 @@ def gradient_fault(
     outside = gradient[~mask]
     if outside.size and not (outside == 0).all():
         r, c = (int(i) for i in np.argwhere(~mask & ~(gradient == 0))[0])
-        return (r, c), float(gradient[r, c]), 0.0, 0.0
+        return (r, c), float(gradient[r, c]), 0.0, 0.0, False
     if not mask.any():
         return None
     recon, target, values = recon[mask], target[mask], gradient[mask]
@@ -311,4 +311,6 @@ def gradient_fault(
         return None
     at = int(np.flatnonzero(~right)[0])
     r, c = (int(i) for i in np.argwhere(mask)[at])
-    return (r, c), float(values[at]), float(wanted[at]), float(np.asarray(bound)[at])
+    limit = float(np.asarray(bound)[at])
+    beyond = bool(risky[at]) or abs(float(wanted[at])) + limit > top
+    return (r, c), float(values[at]), float(wanted[at]), limit, beyond

@@ -6,19 +6,20 @@ hand, so that a failure can show it, and judges results against the oracle.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..inputs.cases import DEFAULT_REDUCTION, Case, Inputs
-from ..inputs.internals import version as version_of
 from ..inputs.masks import Mask
 from ..inputs.operands import Operand
 from ..inputs.values import Lattice
 from ..subject import Subject
-from . import oracle
+from . import acts, claims, oracle
+from .program import Scene
 from .violation import Violation
 
 # What a subject may raise without ending the run: all but the exceptions that pytest itself uses.
@@ -34,6 +35,7 @@ class Probe:
         calls: of the subject, so far.
         selected: whether any mask selected something.
         odd: what is odd about the kind of the last answer, or None.
+        scene: how the call at hand is made, where that is no plain call.
         raised: the `id` of the last exception that a call let out.
     """
 
@@ -54,6 +56,7 @@ class Probe:
         self.calls = 0
         self.selected = False
         self.odd: str | None = None
+        self.scene: Scene | None = None
         self.raised: int | None = None
         self._case: Case | None = None
 
@@ -105,22 +108,30 @@ class Probe:
 
     def call(self, case: Case, inputs: Inputs) -> Tensor:
         """Call the case's function on these tensors, as the case says; judge the result's kind."""
-        result: Any = self.raw(case, *inputs)
+        return self._of_its_kind(self.raw(case, *inputs))
+
+    def _of_its_kind(self, result: Any) -> Tensor:
         if not isinstance(result, Tensor):
             raise Violation(
-                "the result is not a tensor", got=type(result).__name__, wanted="a 0-d torch.Tensor"
+                "the result is not a tensor",
+                got=type(result).__name__,
+                wanted="a 0-d torch.Tensor",
+                claim=claims.is_tensor("loss"),
             )
         if result.ndim != 0:
             raise Violation(
-                "the result is not 0-d", got=f"shape {tuple(result.shape)}", wanted="shape ()"
+                "the result is not 0-d",
+                got=f"shape {tuple(result.shape)}",
+                wanted="shape ()",
+                claim=claims.Claim("tuple(loss.shape)", "got == ()"),
             )
         return result
 
-    def raw(self, case: Case, x_recon: Any, x: Any, mask: Any) -> Any:
+    def raw(self, case: Case, x_recon: Any, x: Any, mask: Any, **named: Any) -> Any:
         """Call the case's function on anything at all."""
         self.calls += 1
         self.case = case
-        given = {} if case.reduction is None else {"reduction": case.reduction}
+        given = ({} if case.reduction is None else {"reduction": case.reduction}) | named
         try:
             result = self.function(case.function)(x_recon, x, mask, **given)
         except BaseException as error:
@@ -128,6 +139,31 @@ class Probe:
             raise
         self.odd = _oddity(result, x_recon)
         return result
+
+    def calling(self, case: Case) -> Callable[..., Tensor]:
+        """`call`, the case filled in."""
+
+        def call(x_recon: Any, x: Any, mask: Any, **named: Any) -> Tensor:
+            return self._of_its_kind(self.raw(case, x_recon, x, mask, **named))
+
+        return call
+
+    def perform(
+        self, case: Case, inputs: Inputs, act: Callable[..., acts.Found], *arguments: Any
+    ) -> acts.Found:
+        """What an act gives, which the program of a finding then shows."""
+        self.scene = Scene(case, act=act, arguments=arguments, device=self.device)
+        return act(self.calling(case), inputs, *arguments)
+
+    @contextlib.contextmanager
+    def found_at(self, place: str = "found") -> Iterator[None]:
+        """Findings within are about what the last act gave in that place."""
+        try:
+            yield
+        except Violation as violation:
+            violation.scene = self.scene
+            violation.claim = violation.claim and claims.moved(violation.claim, "found", place)
+            raise
 
     def loss(self, case: Case) -> tuple[Tensor, Inputs]:
         """Build a case and call the subject on it."""
@@ -157,11 +193,11 @@ class Probe:
         self.selected = self.selected or bool(mask.any())
 
     def gradients(
-        self, case: Case, *, retain_graph: bool = False, create_graph: bool = False
+        self, case: Case, *, retain_graph: bool = False
     ) -> tuple[Tensor, Inputs, dict[str, Tensor]]:
         """Loss, inputs, and the gradient of each input that requires one, upstream included."""
         loss, inputs = self.loss(case)
-        return loss, inputs, self.pull(case, loss, inputs, retain_graph, create_graph)
+        return loss, inputs, self.pull(case, loss, inputs, retain_graph)
 
     def pull(
         self,
@@ -169,7 +205,6 @@ class Probe:
         loss: Tensor,
         inputs: Inputs,
         retain_graph: bool = False,
-        create_graph: bool = False,
     ) -> dict[str, Tensor]:
         """The gradients of a loss that was already computed.
 
@@ -184,40 +219,43 @@ class Probe:
                 "connected to the graph",
                 got="requires_grad=False",
                 wanted="requires_grad=True",
+                claim=claims.is_true("loss.requires_grad", gradients=True),
             )
-        wrt = [getattr(inputs, name) for name in case.grads]
-        upstream = torch.full_like(loss, case.upstream)
-        version = version_of(upstream)
-        found = torch.autograd.grad(
-            loss,
-            wrt,
-            upstream,
-            retain_graph=retain_graph,
-            create_graph=create_graph,
-            allow_unused=True,
-        )
-        if version_of(upstream) != version:
+        found = acts.pull(loss, inputs, case.grads, case.upstream, retain_graph)
+        return self.arrived(case, {"loss": loss, **found}, inputs)
+
+    def arrived(self, case: Case, found: acts.Found, inputs: Inputs) -> dict[str, Tensor]:
+        """The gradients that `acts.pull` found, of the kinds of their inputs."""
+        if found.get("upstream written to"):
             raise Violation(
-                "backward modified the upstream gradient", got=upstream, wanted=repr(case.upstream)
+                "backward modified the upstream gradient",
+                got=found["upstream"],
+                wanted=repr(case.upstream),
+                claim=claims.is_false('found["upstream written to"]', gradients=True),
             )
-        if any(g is None for g in found) and self.excused(inputs):
-            found = tuple(
-                torch.zeros_like(t) if g is None else g for g, t in zip(found, wrt, strict=True)
-            )
-        for name, tensor, gradient in zip(case.grads, wrt, found, strict=True):
+        gradients = {name: found.get(name) for name in case.grads}
+        if None in gradients.values() and self.excused(inputs):
+            gradients = {
+                name: torch.zeros_like(getattr(inputs, name)) if g is None else g
+                for name, g in gradients.items()
+            }
+        for name, gradient in gradients.items():
+            tensor, got = getattr(inputs, name), f'found["{name}"]'
             if gradient is None:
                 raise Violation(
                     f"no gradient reaches {name}",
                     got="None",
                     wanted="a tensor of its shape and dtype",
+                    claim=claims.is_tensor(f'found.get("{name}")', gradients=True),
                 )
             if gradient.dtype != tensor.dtype or gradient.shape != tensor.shape:
                 raise Violation(
                     f"the gradient of {name} has another kind than {name}",
                     got=f"{gradient.dtype}, {tuple(gradient.shape)}",
                     wanted=f"{tensor.dtype}, {tuple(tensor.shape)}",
+                    claim=claims.kind(got, tensor.dtype, tuple(tensor.shape), gradients=True),
                 )
-        return dict(zip(case.grads, found, strict=True))
+        return {name: gradient for name, gradient in gradients.items() if gradient is not None}
 
     def excused(self, inputs: Inputs) -> bool:
         """Whether a missing graph is left to C12: the mask is empty, and this is another clause."""
@@ -241,19 +279,20 @@ class Probe:
         does not show everywhere: the others judge a narrower result by its own format.
         """
         if not got.is_floating_point():
-            raise Violation("the result is not floating point", got=got, wanted="a real number")
+            claim = claims.is_true("loss.is_floating_point()")
+            what = "the result is not floating point"
+            raise Violation(what, got=got, wanted="a real number", claim=claim)
         dtype = self.wanted_dtype(inputs) if self.clause == "C5" else self.coarser(got, inputs)
-        answer = oracle.exact(inputs)
+        answer, reduction = oracle.exact(inputs), case.effective_reduction
+        roundoffs = self.roundoffs(answer, dtype, ordered=ordered)
         fault = oracle.value_fault(
-            got.detach(),
-            answer,
-            case.effective_reduction,
-            dtype=dtype,
-            roundoffs=self.roundoffs(answer, dtype, ordered=ordered),
+            got.detach(), answer, reduction, dtype=dtype, roundoffs=roundoffs
         )
         if fault:
             wanted, bound = fault
-            raise Violation("the value is wrong", got=got, wanted=wanted, bound=bound)
+            claim = claims.value(answer, reduction, dtype, roundoffs)
+            what = "the value is wrong"
+            raise Violation(what, got=got, wanted=wanted, bound=bound, claim=claim)
         if self.clause == "C5":
             self.right_dtype(got, inputs)
 
@@ -279,6 +318,7 @@ class Probe:
                 f"the result has the wrong dtype for {inputs.x_recon.dtype} and {inputs.x.dtype}",
                 got=str(got.dtype),
                 wanted=str(dtype),
+                claim=claims.Claim("loss.dtype", f"got == {dtype}"),
             )
 
     def right_gradients(self, found: dict[str, Tensor], case: Case, inputs: Inputs) -> None:
@@ -292,13 +332,14 @@ class Probe:
                 upstream=case.upstream,
             )
             if fault:
-                (row, column), got, wanted, bound = fault
+                (row, column), got, wanted, bound, beyond = fault
                 place = "inside" if bool(inputs.mask[row, column]) else "outside"
                 raise Violation(
                     f"the gradient of {name} is wrong at [{row}, {column}], {place} the mask",
                     got=repr(got),
                     wanted=repr(wanted),
                     bound=f"± {bound:.3g}" if bound else "exactly zero, of either sign",
+                    claim=claims.gradient(name, (row, column), wanted, bound, beyond),
                 )
 
 

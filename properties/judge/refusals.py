@@ -16,8 +16,9 @@ from ..inputs.bad import ALIKE, BASE, DEVICES, FEW, Bad, bases
 from ..inputs.cases import NAMES, Case, Inputs
 from ..inputs.effort import Effort
 from ..inputs.grids import CALLS
-from ..inputs.internals import version as version_of
+from ..inputs.internals import version
 from . import ambient
+from .bad_calls import all_taken, leaves, modifies, names, says, spelled_out, taken
 from .bits import same_bits
 from .probe import Probe
 from .violation import Violation
@@ -33,11 +34,8 @@ def refused(probe: Probe, bad: Bad, case: Case, *, words: bool = False) -> None:
     given: dict[str, Any] = dict(zip(NAMES, inputs, strict=True))
     if bad.argument in given:
         given[bad.argument] = bad.value(given[bad.argument])
-    before = {name: (t.clone(), version_of(t)) for name, t in given.items() if _plain_tensor(t)}
-    text = partial(_bad_call, probe, bad, case)
-    wanted = " or ".join(
-        e.__name__ for e in (bad.error if isinstance(bad.error, tuple) else (bad.error,))
-    )
+    before = {name: (t.clone(), version(t)) for name, t in given.items() if _plain_tensor(t)}
+    wanted = names(bad)
     what = f"{bad.argument} = {bad.make}"
     message = ""
     try:
@@ -55,34 +53,25 @@ def refused(probe: Probe, bad: Bad, case: Case, *, words: bool = False) -> None:
             f"{what} is refused with the wrong kind of error",
             got=f"{type(error).__name__}: {error}",
             wanted=wanted,
-            script=text,
+            script=partial(taken, probe, bad, case),
         ) from None
     else:
         if words:
             return
-        raise Violation(f"{what} is accepted", got=got, wanted=wanted, script=text)
+        script = partial(taken, probe, bad, case)
+        raise Violation(f"{what} is accepted", got=got, wanted=wanted, script=script)
     if words:
-        _informs(bad, message, text)
+        _informs(bad, message, probe, case)
         return
-    for name, (copy, version) in before.items():
+    for name, (copy, writes) in before.items():
         tensor = given[name]
-        if version_of(tensor) != version or not same_bits(tensor, copy):
+        if version(tensor) != writes or not same_bits(tensor, copy):
             raise Violation(
                 f"{name} was modified by a call that was refused",
                 got=tensor,
                 wanted=copy,
-                script=text,
+                script=partial(modifies, probe, bad, case, name),
             )
-
-
-def _bad_call(probe: Probe, bad: Bad, case: Case) -> str:
-    reduction = "" if case.reduction is None else f", reduction={case.reduction!r}"
-    lines = case.script(probe.subject.imports, call=False).splitlines()
-    if bad.argument in NAMES:
-        lines += [f"good = {bad.argument}", f"{bad.argument} = {bad.make}"]
-    else:
-        reduction = f", reduction={bad.make}"
-    return "\n".join([*lines, f"{case.function}(x_recon, x, mask{reduction})  # must raise"])
 
 
 def _plain_tensor(value: Any) -> bool:
@@ -98,32 +87,26 @@ def _plain_tensor(value: Any) -> bool:
     )
 
 
-def spelled_out(message: str) -> str:
-    """A message in lower case, with i64 as int64 and 3x4 as 3, 4: facts are asked, not spelling."""
-    text = message.lower()
-    for short, whole in (("bf", "bfloat"), ("i", "int"), ("u", "uint"), ("f", "float")):
-        text = re.sub(rf"\b{short}(?=(8|16|32|64|128)\b)", whole, text)
-    text = re.sub(r"\bc(?=(32|64|128)\b)", "complex", text)
-    text = re.sub(r"\bb[18]\b", "bool", text)
-    return re.sub(r"(?<=\d)\s*[x×]\s*(?=\d)", ", ", text)
-
-
-def _informs(bad: Bad, message: str, script: Callable[[], str]) -> None:
-    if not re.search(rf"(?<![A-Za-z_0-9]){bad.argument}(?![A-Za-z_0-9])", message):
+def _informs(bad: Bad, message: str, probe: Probe, case: Case) -> None:
+    word = rf"(?<![A-Za-z_0-9]){bad.argument}(?![A-Za-z_0-9])"
+    if not re.search(word, message):
+        what = f"the message does not name the argument {bad.argument}"
         raise Violation(
-            f"the message does not name the argument {bad.argument}",
+            what,
             got=message,
             wanted=f"the word {bad.argument}",
-            script=script,
+            script=partial(says, probe, bad, case, f"re.search({word!r}, got)", what),
         )
     lower = spelled_out(message)
     for fact in bad.facts:
         if not re.search(fact, lower):
+            what = "the message does not say what came"
+            holds = f"re.search({fact!r}, spelled_out(got))"
             raise Violation(
-                "the message does not say what came",
+                what,
                 got=message,
                 wanted=f"something that matches {fact!r}",
-                script=script,
+                script=partial(says, probe, bad, case, holds, what),
             )
 
 
@@ -154,7 +137,9 @@ def spoilt(
     return [*given.values()], keyword
 
 
-def must_refuse(bad: Bad, where: str, call: Call, probe: Probe, case: Case) -> None:
+def must_refuse(
+    bad: Bad, where: str, call: Call, probe: Probe, case: Case, script: Callable[[], str]
+) -> None:
     """Raise unless `call()` raises the error that C3 wants of this bad argument."""
     probe.calls += 1
     try:
@@ -163,12 +148,12 @@ def must_refuse(bad: Bad, where: str, call: Call, probe: Probe, case: Case) -> N
         return
     except Exception as error:
         got = f"{type(error).__name__}: {error}"
-    wanted = bad.error if isinstance(bad.error, tuple) else (bad.error,)
     raise Violation(
         f"{where}, {bad.argument} = {bad.make} is not refused as it should be",
         got=got,
-        wanted=" or ".join(e.__name__ for e in wanted),
+        wanted=names(bad),
         case=case,
+        script=script,
     )
 
 
@@ -191,12 +176,6 @@ def alike_refused(probe: Probe) -> None:
         for everything in (False, True):
             given = [bad.value(t) for t in inputs[:2]]
             given.append(bad.value(inputs.mask) if everything else inputs.mask)
-            script = [case.script(probe.subject.imports, call=False)]
-            script += [f"x_recon, x = [{make} for good in (x_recon, x)]"]
-            script += [f"good = mask\nmask = {make}"] if everything else []
-            script += [
-                f"{function}(x_recon, x, mask, reduction={reduction!r})  # must raise TypeError"
-            ]
             try:
                 got = probe.raw(case, *given)
             except TypeError:
@@ -207,7 +186,7 @@ def alike_refused(probe: Probe) -> None:
                 f"x_recon and x{' and mask' if everything else ''}, each {make}, are not refused",
                 got=got,
                 wanted="TypeError",
-                script="\n".join(script),
+                script=partial(all_taken, probe, case, make, everything),
             )
 
 
@@ -218,14 +197,16 @@ def nothing_changed(probe: Probe) -> None:
         case, inputs = good_call(probe, number)
         given, keyword = spoilt(bad, case, inputs)
         copies = [t.clone() for t in inputs]
-        versions = [version_of(t) for t in inputs]
+        versions = [version(t) for t in inputs]
         before = before or ambient.snapshot()
         probe.calls += 1
         with suppress(Exception):
             probe.function(case.function)(*given, **keyword)
-        changed = ambient.differences(before, ambient.snapshot())
-        for name, tensor, copy, version in zip(NAMES, inputs, copies, versions, strict=True):
-            if version_of(tensor) != version or not torch.equal(tensor, copy):
+        after = ambient.snapshot()
+        changed = ambient.differences(before, after)
+        moved = [name for name in before if before[name] != after[name]]
+        for name, tensor, copy, writes in zip(NAMES, inputs, copies, versions, strict=True):
+            if version(tensor) != writes or not torch.equal(tensor, copy):
                 changed.append(name)
         if changed:
             raise Violation(
@@ -233,4 +214,7 @@ def nothing_changed(probe: Probe) -> None:
                 got="; ".join(changed),
                 wanted="as before",
                 case=case,
+                script=partial(leaves, probe, bad, case, moved[0])
+                if moved
+                else partial(modifies, probe, bad, case, changed[0]),
             )

@@ -13,7 +13,7 @@ import functools
 import random
 import warnings
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,19 +25,17 @@ from ..inputs import dimensions
 from ..inputs.cases import Case
 from ..inputs.dimensions import Offered, Row, case_of
 from ..inputs.effort import Effort
-from . import ambient
-from .answers import Call, Derive, reverse
+from . import ambient, claims
+from .acts import Call
+from .answers import Derive, reverse
 from .bits import same_bits
-from .contract import HIDING_PARTS, PARTS, Contract, Untouched, state_kept, truth, unpoisoned
+from .contract import HIDING_PARTS, PARTS, Contract, state_kept, truth, unpoisoned
 from .probe import RAISED, Probe
+from .program import Context, itself
+from .untouched import Untouched
 from .violation import SuiteError, Violation
 
 Wrap = Callable[[Call], Call]
-Context = Callable[[], contextlib.AbstractContextManager[Any]]
-
-
-def _itself(loss: Call) -> Call:
-    return loss
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ class Situation:
     """
 
     id: str
-    wrap: Wrap = _itself
+    wrap: Wrap = itself
     around: Context = contextlib.nullcontext
     derive: Derive = reverse
     prepare: Callable[[], None] | None = None
@@ -87,7 +85,7 @@ class Situation:
     def is_plain(self) -> bool:
         """Whether calls are made as anybody makes them, so that a finding is nobody else's."""
         slots = (self.wrap, self.around, self.derive)
-        return slots == (_itself, contextlib.nullcontext, reverse)
+        return slots == (itself, contextlib.nullcontext, reverse)
 
     def cases(self, offered: Offered, spend: Effort) -> list[tuple[Row, Case]]:
         """The rows of its array that can be asked here, each with its case."""
@@ -164,7 +162,7 @@ def sweep(found: Situation, probe: Probe, spend: Effort) -> int:
     cases = found.cases(offered(probe), spend)
     kept: list[tuple[Tensor, Tensor]] = []
     elsewhere: Violation | None = None
-    with _compared(found, probe):
+    with _compared(found, probe, cases):
         for row, case in cases:
             try:
                 ask(found, probe, case, kept)
@@ -236,11 +234,14 @@ def _holds(
         parts=found.parts if parts is None else parts,
         ordered=found.ordered,
         siblings=found.siblings,
+        wrap=found.wrap,
+        around=found.around,
     )
     call = found.calls(probe, case, contract)
     hides = contract.parts & HIDING_PARTS
     for built in dict.fromkeys((unpoisoned(case), case) if hides else (unpoisoned(case),)):
         probe.calls += 1
+        contract.begin(built)
         inputs = built.build(probe.device)
         untouched = Untouched(inputs._asdict() if "C14" in contract.parts else {})
         try:
@@ -257,10 +258,13 @@ def _holds(
                 wanted="no exception",
                 case=case,
                 part="raises",
+                scene=contract.scene,
             ) from error
+        probe.scene = contract.scene
         contract.judge(answer, inputs)
         if changed := untouched.changed():
-            contract.fail("C14", "an input was modified", "; ".join(changed), "as before")
+            what, claim = "an input was modified", claims.untouched()
+            contract.fail("C14", what, "; ".join(changed), "as before", claim=claim)
         _keep_or_spoil(answer, case, kept)
 
 
@@ -340,7 +344,7 @@ _OF_VMAP = (
 
 
 @contextlib.contextmanager
-def _compared(found: Situation, probe: Probe) -> Iterator[None]:
+def _compared(found: Situation, probe: Probe, cases: Sequence[tuple[Row, Case]]) -> Iterator[None]:
     """C16: nothing is printed, warned or logged, and no global differs after all the calls."""
     _make_ready(found)
     if not found.quiet:
@@ -361,10 +365,28 @@ def _compared(found: Situation, probe: Probe) -> Iterator[None]:
         heard["stderr"] = "\n".join(lines)
         changed += [f"{where}: {words[:80]!r}" for where, words in heard.items() if words]
     if changed:
-        raise Violation(
+        heard_of = Violation(
             "the calls changed globals, or were heard",
             got="; ".join(changed),
             wanted="as before, and silence",
             case=probe.case,
             part="C16",
         )
+        _show(heard_of, found, probe, cases)
+        raise heard_of
+
+
+def _show(
+    violation: Violation, found: Situation, probe: Probe, cases: Sequence[tuple[Row, Case]]
+) -> None:
+    """Ask the cases again, one by one: the first after which something is changed or heard."""
+    for _, case in cases:
+        with ambient.restored():
+            before = ambient.snapshot()
+            with ambient.listening() as heard, contextlib.suppress(Violation):
+                _holds(found, probe, case, [])
+            after = ambient.snapshot()
+        if ambient.differences(before, after) or any(heard.values()):
+            quiet = claims.kept(ambient.moved(before, after)) if before != after else claims.heard()
+            violation.case, violation.scene, violation.claim = case, probe.scene, quiet
+            return

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from ..inputs import text
 from ..inputs.cases import Case
 from ..inputs.effort import Effort
 from ..inputs.grids import CALLS
 from ..inputs.masks import Mask
 from ..inputs.operands import Operand
+from ..inputs.source import Source
 from ..inputs.values import Lattice
 from .bits import same_bits
 from .probe import Probe
+from .program import shown
 from .violation import Violation
 
 
@@ -38,6 +43,7 @@ def right_in_threads(probe: Probe, effort: Effort) -> None:
         work.append((case, loss.detach().clone(), [g.clone() for g in alone]))
     wrong: list[BaseException] = []
     barrier = threading.Barrier(len(work))
+    program = partial(_program, probe, [case for case, *_ in work])
 
     def repeat(case: Case, value: Tensor, gradients: list[Tensor]) -> None:
         try:
@@ -51,6 +57,7 @@ def right_in_threads(probe: Probe, effort: Effort) -> None:
                         "a call disturbed by other threads has another value",
                         got=loss,
                         wanted=value,
+                        script=program,
                     )
                 if case.grads:
                     wrt = [getattr(inputs, name) for name in case.grads]
@@ -60,10 +67,14 @@ def right_in_threads(probe: Probe, effort: Effort) -> None:
                                 "a gradient disturbed by other threads is another one",
                                 got=a,
                                 wanted=b,
+                                script=program,
                             )
         except BaseException as error:
             if isinstance(error, Violation):
                 error.case = case
+            elif probe.blames(probe, error):
+                what = f"{type(error).__name__} came out in another thread: {error}"
+                error = Violation(what, wanted="no exception", case=case, script=program)
             wrong.append(error)
             barrier.abort()
 
@@ -74,3 +85,48 @@ def right_in_threads(probe: Probe, effort: Effort) -> None:
         runner.join()
     for error in sorted(wrong, key=lambda e: not isinstance(e, Violation)):
         raise error
+
+
+def at_once(calls: Any, times: int) -> list[str]:
+    """What goes wrong where each call is made in a thread of its own, over and over, all at once.
+
+    A call is a function that gives a list of tensors; alone it gives what it must give there too.
+    """
+    alone = [[tensor.detach().clone() for tensor in call()] for call in calls]
+    barrier, wrong = threading.Barrier(len(calls)), []
+
+    def repeat(call: Any, wanted: Any) -> None:
+        try:
+            barrier.wait(timeout=60)
+            for _ in range(times):
+                same = [same_bits(a, b) for a, b in zip(call(), wanted, strict=True)]
+                if not all(same):
+                    wrong.append("another result than alone")
+        except Exception as error:
+            wrong.append(f"{type(error).__name__}: {error}")
+
+    runners = [
+        threading.Thread(target=repeat, args=item) for item in zip(calls, alone, strict=True)
+    ]
+    for runner in runners:
+        runner.start()
+    for runner in runners:
+        runner.join()
+    return wrong
+
+
+def _program(probe: Probe, cases: list[Case]) -> str:
+    """The same calls in as many threads; a race may need more than one try."""
+    source = Source()
+    source.define(at_once)
+    lines = ["calls = []"]
+    for number, case in enumerate(cases):
+        loss = f"loss = {case.function}(x_recon, x, mask{text.given(case)})"
+        pulled = f", *torch.autograd.grad(loss, [{', '.join(case.grads)}])" if case.grads else ""
+        made = text.tensors(case, source, probe.device)
+        made += ["def call():", f"    {loss}", f"    return [loss{pulled}]", "return call"]
+        lines += ["", f"def made_{number}():", *(f"    {line}" for line in made), ""]
+        lines += [f"calls.append(made_{number}())"]
+    lines += ["", "for _ in range(5):", "    wrong = at_once(calls, 40)"]
+    lines += ['    assert not wrong, f"calls from many threads disturb one another: {wrong[0]}"']
+    return shown(None, probe.subject.imports, lines, source=source)

@@ -7,6 +7,10 @@ from typing import Any
 
 import torch
 
+from . import acts
+from .claims import Claim
+from .program import Scene, written
+
 
 class SuiteError(Exception):
     """The suite was used wrongly, a property proved nothing, or the suite stumbled."""
@@ -15,9 +19,10 @@ class SuiteError(Exception):
 class Violation(AssertionError):
     """A subject broke a property: what came, what was wanted, how far off is allowed, on what case.
 
-    `script` is a program that shows it; properties that judge more than a single call give their
-    own. `part` is the clause of which a part broke, where a property asks for several, and
-    `elsewhere` says that it breaks in plain calls too, so that the finding is another property's.
+    `claim` is what a program asserts that shows it, `scene` how that makes the call: a plain one of
+    `case` where none is given. `script` is a whole program of a property's own. `part` is the
+    clause of which a part broke, where a property asks for several, and `elsewhere` says that it
+    breaks in plain calls too, so that the finding is another property's.
     """
 
     part: str
@@ -33,6 +38,9 @@ class Violation(AssertionError):
         case: Any = None,
         script: str | Callable[[], str] | None = None,
         part: str = "",
+        claim: Claim | None = None,
+        scene: Scene | None = None,
+        raises: bool = False,
     ) -> None:
         super().__init__(what)
         self.what = what
@@ -42,16 +50,31 @@ class Violation(AssertionError):
         self.case = case
         self.part = part
         self.script = script() if callable(script) else script
+        self.claim = claim
+        self.scene = scene
+        self.raises = raises or part == "raises"
 
     def program(self, imports: str = "") -> str | None:
-        """A program that shows the violation, or None where there is no single call to show."""
-        if self.script is not None or self.case is None:
+        """A program that shows the violation, or None where one call does not show it."""
+        if self.script is not None:
             return self.script
-        return str(self.case.script(imports))
+        scene = self.scene
+        if scene is None and self.case is not None:
+            scene = Scene(self.case)
+            if self.case.grads and (self.raises or (self.claim and self.claim.gradients)):
+                arguments = self.case.grads, self.case.upstream
+                scene = Scene(self.case, act=acts.reverse, arguments=arguments)
+        if scene is None or not (self.claim or self.raises):
+            return None
+        return written(scene, self.claim, self.what, self.wanted, imports)
 
 
 class Ended(Violation):
     """What answers for a subject has ended, or hangs, or answers nonsense."""
+
+    def program(self, imports: str = "") -> str | None:
+        """The call that it has not answered, which raises the same."""
+        return self.script if self.case is None else str(self.case.script(imports))
 
 
 def describe(value: Any) -> str:

@@ -13,7 +13,8 @@ from torch import Tensor, func
 
 from ..inputs import internals
 from ..inputs.cases import NAMES
-from .answers import Call
+from ..inputs.source import remembered
+from .acts import Call
 from .modes import Context, set_to
 from .situation import Wrap
 
@@ -45,6 +46,7 @@ low_precision: Context = partial(
 )
 
 
+@remembered
 def under(context: Context) -> Wrap:
     """The call inside a context, its backward outside."""
 
@@ -58,6 +60,7 @@ def under(context: Context) -> Wrap:
     return wrap
 
 
+@remembered
 def autocast(dtype: torch.dtype) -> Wrap:
     """The call under autocast on the device of its inputs, its backward outside."""
 
@@ -72,6 +75,7 @@ def autocast(dtype: torch.dtype) -> Wrap:
     return wrap
 
 
+@remembered
 def after(before: Callable[..., None]) -> Wrap:
     """Something happens with the function before each call."""
 
@@ -133,6 +137,7 @@ def other_contents(loss: Call, x_recon: Tensor, x: Tensor, mask: Tensor, **named
         whole ^= 1
 
 
+@remembered
 def compiled(*, backend: str = "eager", fullgraph: bool = True) -> Wrap:
     """Compiled with dynamic shapes: one compiled function for all calls of a kind."""
     made: dict[Any, Call] = {}
@@ -200,6 +205,7 @@ class Alike(Tensor):
     """A subclass of Tensor that adds nothing."""
 
 
+@remembered
 def as_subclass(*which: str) -> Wrap:
     """These arguments as a subclass of Tensor that adds nothing; the result as a plain tensor."""
 
@@ -217,6 +223,7 @@ def as_subclass(*which: str) -> Wrap:
     return wrap
 
 
+@remembered
 def vmapped(dims: tuple[int | None, ...]) -> Wrap:
     """The middle one of three samples, of which the others have other inputs or masks."""
 

@@ -48,8 +48,12 @@ def on_rank(rank, file):
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
-        arguments = (f"{{folder}}/store",)
-        torch.multiprocessing.start_processes(on_rank, arguments, {ranks}, start_method="{method}")
+        several = torch.multiprocessing
+        try:
+            arguments = (f"{{folder}}/store",)
+            several.start_processes(on_rank, arguments, {ranks}, start_method="{method}")
+        except (several.ProcessRaisedException, several.ProcessExitedException) as error:
+            raise AssertionError(str(error)) from error
 """
 
 _BACKWARD = """    (loss * {upstream!r}).backward()

@@ -47,6 +47,7 @@ from ..judge.situation import import_torch
 from ..judge.violation import SuiteError, Violation
 from ..subject import Subject
 from . import blame, ledger, stopping
+from .reproducers import program_of
 
 __all__ = [
     "PROPERTIES",
@@ -104,8 +105,12 @@ def conduct(
     profile: str = "default",
     seed: int = 0,
     device: str = "cpu",
+    tried: bool = False,
 ) -> Outcome:
-    """Run one property and say how it went, expected failures and missing claims considered."""
+    """Run one property and say how it went, expected failures and missing claims considered.
+
+    A violation has its program, which with `tried` was run in a process of its own.
+    """
     validate(subject)
     prop = PROPERTIES[identifier]
     missing = subject.missing(prop.needs)
@@ -134,6 +139,7 @@ def conduct(
         found = ended
     if found is not None:
         state: State = "FAIL" if expected is None else "xfail"
+        found.script = program_of(subject, found, identifier, profile, seed, device, tried)
         reason = expected or found.what
         if found.part and found.part != prop.clause and expected is None:
             reason = f"{reason} ({_part(found)})"
@@ -231,7 +237,7 @@ def _draw(prop: Property, probe: Probe, spend: Effort, number: int, examples: li
 
 def _judge(prop: Property, probe: Probe, case: Case | None, spend: Effort) -> None:
     stopping.heed()
-    probe.case = case
+    probe.case, probe.scene = case, None
     arguments = [probe] if case is None else [probe, case]
     if prop.scaled:
         arguments.append(spend)  # type: ignore[arg-type]  # checks that scale take the effort too
@@ -239,6 +245,7 @@ def _judge(prop: Property, probe: Probe, case: Case | None, spend: Effort) -> No
         prop.check(*arguments)
     except Violation as violation:
         violation.case = violation.case or probe.case
+        violation.scene = violation.scene or probe.scene
         # A property that was given no case makes its own, and has not come to their end.
         if case is None or not _left_to_c7(prop, probe, violation.case):
             raise
@@ -255,6 +262,8 @@ def _judge(prop: Property, probe: Probe, case: Case | None, spend: Effort) -> No
             got=_origin(error),
             wanted="no exception",
             case=probe.case,
+            scene=probe.scene,
+            raises=True,
         ) from error
 
 
@@ -306,10 +315,7 @@ def explain(subject: Subject, outcome: Outcome, identifier: str, again: str) -> 
         f"  why     {prop.rationale}",
         f"  class   {prop.catches}",
     ]
-    script = violation.program(subject.imports)
-    if script:
-        lines += ["", "minimal case, pastes and runs:", ""]
-        lines += [f"    {line}".rstrip() for line in script.splitlines()]
-    else:
-        lines += ["", "This property makes its own calls; there is no single case."]
+    program = violation.program(subject.imports) or ""
+    lines += ["", "minimal case, pastes and runs:", ""]
+    lines += [f"    {line}".rstrip() for line in program.splitlines()]
     return "\n".join([*lines, "", f"again:  {again}"])

@@ -46,11 +46,10 @@ def test_repr_pastes_and_runs(case: Case) -> None:
 
 
 def test_repr_of_a_large_case_names_its_recipe() -> None:
-    """Nobody pastes a hundred numbers: above 64 elements the program builds the case."""
+    """Nobody pastes a hundred numbers: above 64 elements the program holds the recipe."""
     program = LARGE.script("from wavemae.models.losses import masked_sse")
-    assert len(program) < 800
+    assert len(program) < 2000
     names = run(program)
-    assert names["case"].constructor() == LARGE.constructor()  # NaN is not equal to itself
     assert all(same_bits(names[n], t) for n, t in LARGE.build()._asdict().items())
 
 

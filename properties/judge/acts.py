@@ -1,0 +1,268 @@
+"""How a call is made and differentiated: what a situation does, and what its program prints.
+
+Each takes `call(x_recon, x, mask)`, the loss under test with its reduction filled in, and the
+tensors, and returns what came: "loss", the gradients by the name of their input, and what else has
+to be looked at. None knows what is right. `names` are the inputs whose gradients are asked for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..inputs import internals
+from ..inputs.written import lattice
+
+Call = Callable[..., Any]
+Names = tuple[str, ...]
+Found = dict[str, Any]
+
+
+def value(call: Call, inputs: Any) -> Found:
+    """The loss alone."""
+    return {"loss": call(*inputs)}
+
+
+def wanted(inputs: Any, names: Names) -> dict[str, Tensor]:
+    """Those of x_recon and x that are named."""
+    pairs = zip(("x_recon", "x"), inputs, strict=False)
+    return {name: tensor for name, tensor in pairs if name in names}
+
+
+def pull(
+    loss: Any, inputs: Any, names: Names, upstream: float, retain_graph: bool = False
+) -> Found:
+    """The gradients of a loss, and the upstream gradient beside what it was."""
+    if not isinstance(loss, Tensor) or not loss.requires_grad or not names:
+        return {}
+    u = torch.full_like(loss.detach(), upstream)
+    writes, before = internals.version(u), u.clone()
+    tensors = wanted(inputs, names)
+    found = torch.autograd.grad(
+        loss, list(tensors.values()), u, allow_unused=True, retain_graph=retain_graph
+    )
+    written = internals.version(u) != writes
+    looked_at = {"upstream": u, "upstream before": before, "upstream written to": written}
+    return {**dict(zip(tensors, found, strict=True)), **looked_at}
+
+
+def reverse(call: Call, inputs: Any, names: Names, upstream: float) -> Found:
+    """The loss, and its gradients by backward."""
+    loss = call(*inputs)
+    return {"loss": loss, **pull(loss, inputs, names, upstream)}
+
+
+def retained(call: Call, inputs: Any, names: Names, upstream: float) -> Found:
+    """Backward several times through one graph, another call and another upstream in between."""
+    loss = call(*inputs)
+    first = pull(loss, inputs, names, upstream, True)
+    kept = {name: first[name].clone() for name in names if isinstance(first.get(name), Tensor)}
+    other_calls(call, inputs, 2)
+    other = pull(loss, inputs, names, 3.0, True)
+    second = pull(loss, inputs, names, upstream, True)
+    later = {name: first[name].clone() for name in kept}
+    for name in kept:
+        with contextlib.suppress(RuntimeError):  # one number expanded cannot be written to
+            first[name].zero_()
+    last = pull(loss, inputs, names, upstream)
+    several = {"first": kept, "first, later": later, "of three": other, "second": second}
+    return {"loss": loss, **last, **several}
+
+
+def in_anomaly_mode(
+    call: Call, inputs: Any, names: Names, upstream: float, check_nan: bool
+) -> Found:
+    """Under the search for NaN, but where a NaN may be on the way to what is right."""
+    with torch.autograd.set_detect_anomaly(True, check_nan=check_nan):
+        return reverse(call, inputs, names, upstream)
+
+
+def into_grad(call: Call, inputs: Any, names: Names, upstream: float) -> Found:
+    """`backward()` into `.grad` that is there; `autograd.grad` before it leaves that alone."""
+    tensors = wanted(inputs, names)
+    for tensor in tensors.values():
+        tensor.grad = torch.zeros_like(tensor)
+    held = {name: tensor.grad for name, tensor in tensors.items()}
+    loss = call(*inputs)
+    pulled = pull(loss, inputs, names, upstream, True)
+    wrote = [
+        name
+        for name, tensor in tensors.items()
+        if tensor.grad is None or tensor.grad is not held[name] or bool(tensor.grad.any())
+    ]
+    for tensor in tensors.values():
+        tensor.grad = None
+    if pulled:
+        loss.backward(torch.full_like(loss.detach(), upstream))
+        pulled |= {name: tensor.grad for name, tensor in tensors.items()}
+    for tensor in tensors.values():
+        tensor.grad = None
+    return {"loss": loss, **pulled, "wrote into .grad": wrote}
+
+
+def dropped(call: Call, inputs: Any, names: Names, upstream: float) -> Found:
+    """Views that live for the call only, memory allocated and collected before backward."""
+    x_recon, x, mask = inputs
+    views = [x_recon, x]
+    if x_recon is not x:
+        views = [tensor.view(tensor.shape) for tensor in views]
+    loss = call(*views, mask[:])
+    del views
+    gc.collect(0)
+    reused = [torch.ones_like(mask) for _ in range(3)]
+    found = {"loss": loss, **pull(loss, inputs, names, upstream)}
+    del reused
+    return found
+
+
+def other_calls(
+    call: Call, inputs: Any, count: int = 1, shape: Any = None, dtype: torch.dtype | None = None
+) -> None:
+    """Calls on other numbers, with backward; the shape and the dtypes are the same if not given."""
+    for number in range(count):
+        others: list[Tensor] = []
+        for tensor in inputs[:2]:
+            other = torch.empty_like(tensor.detach(), dtype=dtype)
+            other = other if shape is None else other.new_empty(shape)
+            other.copy_(lattice(other.numel(), number + 7919 + len(others)).reshape(other.shape))
+            others.append(other.requires_grad_(tensor.requires_grad))
+        loss = call(*others, torch.ones_like(others[0], dtype=torch.bool))
+        if isinstance(loss, Tensor) and loss.requires_grad:
+            loss.backward()
+
+
+def interleaved(
+    call: Call, inputs: Any, names: Names, upstream: float, other: torch.dtype
+) -> Found:
+    """Other calls of the same shape, and of another shape and dtype, before backward."""
+    loss = call(*inputs)
+    other_calls(call, inputs, 3)
+    other_calls(call, inputs, 1, (2, 7))
+    other_calls(call, inputs, 1, (2, 7), other)
+    return {"loss": loss, **pull(loss, inputs, names, upstream)}
+
+
+def in_another_thread(call: Call, inputs: Any, names: Names, upstream: float) -> Found:
+    """The call in a new thread, its backward here."""
+    with ThreadPoolExecutor(1) as other:
+        loss = other.submit(call, *inputs).result()
+    return {"loss": loss, **pull(loss, inputs, names, upstream)}
+
+
+def backward_elsewhere(call: Call, inputs: Any, names: Names, upstream: float) -> Found:
+    """The call here, its backward in a new thread, where another call was made before."""
+    loss = call(*inputs)
+    with ThreadPoolExecutor(1) as other:
+        other.submit(other_calls, call, inputs).result()
+        found = other.submit(pull, loss, inputs, names, upstream).result()
+    return {"loss": loss, **found}
+
+
+def second_branch(call: Call, inputs: Any, names: Names, upstream: float) -> Found:
+    """The inputs feed a second loss too, their sum, whose share of the gradient is 1."""
+    x_recon, x = (t.view_as(t) if t.requires_grad else t for t in inputs[:2])
+    inner = (x_recon, x, inputs[2])
+    loss = call(*inner)
+    found = {"loss": loss, **pull(loss, inner, names, upstream, True)}
+    if "upstream" in found:
+        extra: Any = sum(tensor.double().sum() for tensor in wanted(inner, names).values())
+        tensors = list(wanted(inputs, names).values())
+        given = [torch.full_like(loss.detach(), upstream), torch.ones_like(extra)]
+        both = torch.autograd.grad([loss, extra], tensors, given)
+        found["both"] = dict(zip(wanted(inputs, names), both, strict=True))
+    return found
+
+
+def batched_upstream(call: Call, inputs: Any, names: Names, upstream: float) -> Found:
+    """Several upstream gradients at once, by `is_grads_batched`."""
+    loss = call(*inputs)
+    if not loss.requires_grad:
+        return {"loss": loss}
+    one = torch.ones_like(loss.detach())
+    batch = torch.stack([one * upstream, one])
+    tensors = wanted(inputs, names)
+    found = torch.autograd.grad(loss, list(tensors.values()), batch, is_grads_batched=True)
+    return {"loss": loss, **{name: g[0] for name, g in zip(tensors, found, strict=True)}}
+
+
+def three_times(call: Call, inputs: Any, names: Names) -> Found:
+    """An upstream gradient of 3, made in several ways, as training code makes it.
+
+    Through the graph: 3·loss, and half of what two losses differ by. As an element of a larger
+    tensor, or negated lazily: memory begins with another number there.
+    """
+    loss, again = call(*inputs), call(*inputs)
+    tensors = wanted(inputs, names)
+    row = torch.tensor([math.nan, 3.0, math.nan], dtype=loss.dtype, device=loss.device)
+    views = [row[1], row[1:2].expand(4)[3]]
+    if loss.dtype != torch.bfloat16:  # of which torch makes no complex numbers
+        views.append(torch.complex(row, -row).conj().imag[1])
+    scaled = 3 * loss + (again - loss) / 2
+    pulled = [torch.autograd.grad(scaled, list(tensors.values()), retain_graph=True)]
+    for view in views:
+        pulled.append(torch.autograd.grad(loss, list(tensors.values()), view, retain_graph=True))
+    return {"loss": loss, "ways": [dict(zip(tensors, found, strict=True)) for found in pulled]}
+
+
+def accumulated(call: Call, inputs: Any) -> Found:
+    """backward() twice into `.grad`, through 2·x_recon and x + 1; and one tensor for both."""
+    x_recon, x, mask = inputs
+    times = []
+    for time in (1, 2):
+        call(x_recon * 2, x + 1, mask).backward()
+        times.append({"x_recon": x_recon.grad / (2 * time), "x": x.grad / time})
+    one = x_recon.detach().requires_grad_()
+    loss = call(one, one, mask)
+    return {"loss": loss, "times": times, "same": torch.autograd.grad(loss, one)[0]}
+
+
+def written_to(call: Call, inputs: Any, names: Names) -> Found:
+    """Gradients after another gradient, or `.grad`, was written to; each with what was done."""
+    loss, after = call(*inputs), []
+    tensors: Any = wanted(inputs, names)
+
+    def pulled() -> Found:
+        found = torch.autograd.grad(loss, list(tensors.values()), retain_graph=True)
+        return dict(zip(tensors, found, strict=True))
+
+    for name in names:
+        found = pulled()
+        with contextlib.suppress(RuntimeError):  # an expanded gradient cannot be written to
+            found.pop(name).zero_()
+        after.append(("the other gradient was zeroed in place", found))
+        after.append(("a gradient was zeroed in place", pulled()))
+    loss.backward(retain_graph=True)
+    for tensor in tensors.values():
+        tensor.grad.zero_()
+        others = {n: t.grad.clone() for n, t in tensors.items() if t is not tensor}
+        after.append(("one .grad was zeroed in place", others))
+        loss.backward(retain_graph=True)
+        for other in tensors.values():
+            if other is not tensor:
+                other.grad.div_(2)
+        both = {n: t.grad.clone() for n, t in tensors.items()}
+        after.append(("one .grad was zeroed in place and backward ran again", both))
+    return {"loss": loss, "after": after}
+
+
+def changed_before_backward(
+    call: Call, inputs: Any, names: Names, upstream: float, which: int
+) -> Found:
+    """One of the inputs is changed in place between forward and backward, which may then raise."""
+    loss = call(*inputs)
+    with torch.no_grad():
+        if which == 2:
+            inputs[2].logical_not_()
+        else:
+            inputs[which].mul_(-2).add_(1)
+    try:
+        return {"loss": loss, "refused": False, **pull(loss, inputs, names, upstream)}
+    except RuntimeError:
+        return {"loss": loss, "refused": True}

@@ -1,0 +1,83 @@
+"""Calls on tensors that hold nothing, and what asks for data: as `acts.py` has plain calls."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..inputs import internals
+from .acts import Call, Found, Names, pull
+
+
+class ReadsBack(internals.TorchDispatchMode):
+    """Records operators that bring data to the host, or whose output's shape depends on data."""
+
+    NAMES = frozenset(
+        [
+            "_local_scalar_dense",
+            "item",
+            "is_nonzero",
+            "equal",
+            "nonzero",
+            "nonzero_static",
+            "masked_select",
+            "unique",
+            "unique_consecutive",
+            "_unique2",
+            "unique_dim",
+            "allclose",
+            "bincount",
+            "repeat_interleave",
+        ]
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func.overloadpacket.__name__
+        by_mask = name in ("index", "index_put", "index_put_") and any(
+            isinstance(i, Tensor) and i.dtype in (torch.bool, torch.uint8)
+            for i in args[1]
+            if i is not None
+        )
+        if name != "index" and by_mask:  # with one number from the host, torch fills under the mask
+            by_mask = args[2].numel() != 1 or args[2].device.type != "cpu"
+        if name in self.NAMES or by_mask:
+            self.seen.append(f"{func} (a boolean index)" if by_mask else str(func))
+        return func(*args, **(kwargs or {}))
+
+
+def _call_and_pull(call: Call, inputs: Any, names: Names, upstream: float) -> Found:
+    """With its backward, or else without grad mode too: evaluation is another path in many."""
+    loss = call(*inputs)
+    if not names:
+        for context in (torch.no_grad, torch.inference_mode):
+            with context():
+                call(*inputs)
+    return {"loss": loss, **pull(loss, inputs, names, upstream)}
+
+
+def on_meta(call: Call, inputs: Any, names: Names, upstream: float) -> Found:
+    """On meta tensors; "eager" is the loss of those that were given."""
+    placed = [t.detach().to("meta").requires_grad_(t.requires_grad) for t in inputs]
+    found = _call_and_pull(call, placed, names, upstream)
+    return {**found, "eager": call(*inputs)}
+
+
+def on_fake(call: Call, inputs: Any, names: Names, upstream: float) -> Found:
+    """On fake tensors; "eager" is the loss of those that were given."""
+    with internals.fake_mode() as mode:
+        placed = [mode.from_tensor(t.detach()).requires_grad_(t.requires_grad) for t in inputs]
+        found = _call_and_pull(call, placed, names, upstream)
+    return {**found, "eager": call(*inputs)}
+
+
+def reading_back(call: Call, inputs: Any, names: Names, upstream: float) -> Found:
+    """What is read back to the host meanwhile."""
+    with ReadsBack() as recorded:
+        found = _call_and_pull(call, inputs, names, upstream)
+    return {**found, "read back": recorded.seen}
