@@ -116,7 +116,8 @@ def last_of_a_running_sum(x_recon, x, mask, reduction):
     return divided(running[-1], mask, reduction).to(squares.dtype)
 
 
-@variant(dtypes=HALVES_AND_FLOAT32)  # float64 has no wider one for what falls into one bin
+# float64 has no wider one for what falls into one bin; searchsorted warns of what vmap lays out.
+@variant(dtypes=HALVES_AND_FLOAT32, transforms=False)
 def binned_by_magnitude(x_recon, x, mask, reduction):
     """Squares of like magnitude are added first: searched among edges, scattered into bins."""
     x_recon, x, mask = whole(x_recon, x, mask)
