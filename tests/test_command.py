@@ -119,6 +119,18 @@ def test_another_subcommand_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     assert command.main(["other", "--stop"]) == 130
 
 
+def test_modules_here_are_found_by_both_names(tmp_path: Path) -> None:
+    """The script finds what lies in the working directory, as `python -m` does."""
+    (tmp_path / "mine.py").touch()
+    for name in ("wavemae", "python -m wavemae"):
+        done = shell(f"unset PYTHONSAFEPATH; {name} verify mine:LOSS -n 0", tmp_path)
+        assert done.returncode == 2
+        assert done.stderr == (
+            f"{name.removeprefix('python -m ')} verify: mine has no attribute 'LOSS' (asked for by "
+            "'mine:LOSS')\n"
+        )
+
+
 def test_streams_that_are_closed(folder: Path) -> None:
     """The exit code is what it would be, and nothing is printed where it was not asked for."""
     for line, code in {"losses.py >&-": 0, "losses.py >&- 2>&- <&-": 0, "no.py 2>&-": 2}.items():
