@@ -78,9 +78,9 @@ def causes(cells: Iterable[Cell]) -> list[Cause]:
         if cell.state == "FAIL":
             groups.setdefault(_key(cell), []).append(cell)
     leak = groups.get(("", "C8"))
-    for key in (("", "C4"), ("", "C6")):  # NaN from outside the mask is no wrong sum
-        if leak and all(_not_finite(cell) for cell in groups.get(key, [])):
-            leak += groups.pop(key, [])
+    for part in ("C4", "C6"):  # NaN from outside the mask is no wrong sum
+        if leak and all(_not_finite(cell) for cell in groups.get(("", part), [])):
+            leak += groups.pop(("", part), [])
     for cell in failing:
         if cell.state == "also" and _key(cell) in groups:
             groups[_key(cell)].append(cell)
