@@ -1,4 +1,4 @@
-"""The conformance table: in the terminal, as Markdown, as JSON."""
+"""The conformance table: as Markdown, as JSON; screen.py has it for the terminal."""
 
 from __future__ import annotations
 
@@ -104,10 +104,13 @@ class Table:
         cells = [cell for row in self.cells.values() for cell in row.values()]
         if any(cell.state in ("FAIL", "XPASS") for cell in cells):
             return 1
-        whole = not (self.unusable or self.changed) and all(
-            cell.state not in ("error", "not run") for cell in cells
-        )
-        return 0 if whole and all(self._judged(target) for target in self.targets) else 2
+        judged = all(cell.state not in ("error", "not run") for cell in cells)
+        return 0 if judged and self.whole() else 2
+
+    def whole(self) -> bool:
+        """Whether every target was used as it is, and something of it judged."""
+        judged = all(self._judged(target) for target in self.targets)
+        return judged and not (self.unusable or self.changed or self.interrupted_by)
 
     def _judged(self, target: str) -> bool:
         """Whether any property was run on the target and came to a judgement."""
@@ -145,43 +148,6 @@ class Table:
                 cell = self.cells.get(target, {}).get(identifier)
                 row.append(cell.state if cell else "")
             yield identifier, row
-
-    def lines(self) -> Iterable[str]:
-        """The table as text, then what went wrong, then what was judged, then the verdicts."""
-        heads = self.targets
-        widths = [max(len(head), len("not claimed")) for head in heads]
-        yield f"{'property':<26}" + "".join(
-            f"  {head:<{width}}" for head, width in zip(heads, widths, strict=True)
-        )
-        for identifier, row in self._rows():
-            yield (
-                f"{identifier:<26}"
-                + "".join(f"  {state:<{w}}" for state, w in zip(row, widths, strict=True)).rstrip()
-            )
-        yield ""
-        for target in self.targets:
-            seen: set[tuple[str, str]] = set()
-            for cell in self.cells.get(target, {}).values():
-                if cell.state in ("pass", "not claimed", "also"):
-                    continue
-                if cell.state == "not run" and (cell.state, cell.reason) in seen:
-                    continue  # once is enough
-                seen.add((cell.state, cell.reason))
-                yield f"{cell.state:<6} {target} {cell.identifier}: {_line(cell.reason)}"
-            also = [cell.identifier for cell in self._cells_in(target, "also")]
-            if also:
-                yield f"also   {target}: seen in {', '.join(also)} too"
-        for target in self.targets:
-            yield f"target   {target}"
-            for file, digest in self.sources.get(target, {}).items():
-                yield f"file     {file}"
-                yield f"sha-256  {digest}"
-        settings = ", ".join(f"{k} {v}" for k, v in self.settings.items())
-        yield f"suite    wavemae {_version()}, {settings}"
-        if self.narrowing:
-            yield f"only     {', '.join(self.narrowing)}"
-        for target in self.targets:
-            yield f"verdict  {self.verdict(target)}"
 
     def markdown(self) -> str:
         """The table for a README."""
@@ -250,8 +216,3 @@ def _version() -> str:
 
 def _row(cells: list[str]) -> str:
     return "| " + " | ".join(cells) + " |"
-
-
-def _line(text: str) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= 300 else text[:297] + "..."
