@@ -79,7 +79,7 @@ def _judge(options: Options) -> int:
                     raise
             except Refused:
                 if controller.table is not None and controller.table.unusable:
-                    controller.table.write(options.report_json, options.report_md)
+                    controller.table.write(*options.reports)
                 raise
             except Exception as error:
                 if controller.table is not None:
@@ -103,10 +103,10 @@ def _conclude(controller: Controller, code: int) -> int:
         print("nothing was judged: this only lists")
         return 0 if code == 0 else 2
     elif not controller.collected and code in (0, 5):
-        table.write(options.report_json, options.report_md)
+        table.write(*options.reports)
         raise Refused(f"nothing is selected by {', '.join(table.narrowing) or 'these options'}")
     print("\n".join([*controller.deadly(), "", *table.lines()]), flush=True)
-    table.write(options.report_json, options.report_md)
+    table.write(*options.reports)
     if stopping.requested is not None:
         return _interrupted()
     found = table.exit_code()

@@ -33,11 +33,17 @@ class Options:
     device: str
     report_json: str | None
     report_md: str | None
+    report_html: str | None
     clauses: tuple[str, ...]
     listing: bool
     version: bool
     rest: tuple[str, ...]
     targets: tuple[str, ...]
+
+    @property
+    def reports(self) -> tuple[str | None, str | None, str | None]:
+        """The files that are asked for: JSON, Markdown, HTML."""
+        return self.report_json, self.report_md, self.report_html
 
     @property
     def narrowing(self) -> list[str]:
@@ -101,6 +107,7 @@ def parser() -> argparse.ArgumentParser:
     add("--device", default="cpu", action=_Once, help="where inputs are built: cpu, cuda")
     add("--report-json", metavar="FILE", action=_Once)
     add("--report-md", metavar="FILE", action=_Once)
+    add("--report-html", metavar="FILE", action=_Once, help="one page, with nothing to fetch")
     add("-V", "--version", action="store_true", help="print the versions of all that judges")
     return made
 
@@ -127,6 +134,7 @@ def parse(arguments: Sequence[str]) -> Options:
         own.device,
         own.report_json,
         own.report_md,
+        own.report_html,
         _clauses(own.clause),
         own.list,
         own.version,
@@ -135,11 +143,14 @@ def parse(arguments: Sequence[str]) -> Options:
     )
     if own.list and (rest or options.targets or "_given" in vars(own)):
         raise Refused("--list judges nothing; beside it only --clause has a meaning")
-    for file in (own.report_json, own.report_md):
+    named: dict[Path, str] = {}
+    for option in ("--report-json", "--report-md", "--report-html"):
+        file = vars(own)[option[2:].replace("-", "_")]
         if file is not None:
             _writable(file)
-    if own.report_json and own.report_md and _same(own.report_json, own.report_md):
-        raise Refused("--report-json and --report-md name the same file")
+            other = named.setdefault(Path(file).resolve(), option)
+            if other != option:
+                raise Refused(f"{other} and {option} name the same file")
     return options
 
 
@@ -169,10 +180,6 @@ def _words(known: Sequence[str]) -> str:
     if numbers == list(range(numbers[0], numbers[-1] + 1)):
         return f"{known[0]} to {known[-1]}"
     return ", ".join(known)
-
-
-def _same(one: str, other: str) -> bool:
-    return Path(one).resolve() == Path(other).resolve()
 
 
 def _writable(file: str) -> None:

@@ -107,7 +107,7 @@ class Controller:
             if place in known:
                 raise Refused(f"{known[place]!r} and {target!r} are the same target, given twice")
             known[place] = target
-        for file in (self.options.report_json, self.options.report_md):
+        for file in self.options.reports:
             for path, _ in known:
                 if file is not None and str(Path(file).resolve()) == path:
                     raise Refused(f"the report {file!r} would overwrite a target")
@@ -236,6 +236,8 @@ class Controller:
         """Add to the row of a dead process the call that it died in."""
         assert self.table is not None
         target, identifier = _names(nodeid)
+        from ..inputs.window import window
+
         cell = self.table.cells[target][identifier]
         case = ledger.case_of(Path(self.request.folder), worker)
         if case is None:
@@ -249,6 +251,7 @@ class Controller:
             "wanted": "an answer",
             "bound": "exact",
             "case": case.to_dict(),
+            "tensors": window(case),
             "script": case.script(self.imports[target]),
             "again": f"python -m wavemae.properties {places.spelled(target)} -k {identifier} "
             f"--profile {self.options.profile} --seed {self.options.seed}",

@@ -1,4 +1,4 @@
-"""The conformance table: in the terminal, as Markdown, as JSON."""
+"""The conformance table: what is known of a run, in the terminal and as JSON."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ import sys
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-SCHEMA_VERSION = 1
+from . import catalogue, markdown, page
+
+SCHEMA_VERSION = 2
 STATES = ("pass", "FAIL", "also", "xfail", "XPASS", "error", "not claimed", "skipped", "not run")
 BAD_STATES = ("FAIL", "XPASS", "error")
 _JUDGED = ("pass", "FAIL", "also", "xfail", "XPASS")
@@ -55,6 +58,7 @@ class Table:
         unusable: by target, why it could not be used.
         changed: by target, a file of it that changed while it was judged.
         interrupted_by: the name of the signal that ended the run, if one did.
+        date: when it began, in UTC.
     """
 
     targets: list[str]
@@ -66,6 +70,7 @@ class Table:
     unusable: dict[str, str] = field(default_factory=dict)
     changed: dict[str, str] = field(default_factory=dict)
     interrupted_by: str | None = None
+    date: str = field(default_factory=lambda: _now())
 
     def add(self, target: str, cell: Cell) -> None:
         self.cells.setdefault(target, {})[cell.identifier] = cell
@@ -183,23 +188,12 @@ class Table:
         for target in self.targets:
             yield f"verdict  {self.verdict(target)}"
 
-    def markdown(self) -> str:
-        """The table for a README."""
-        settings = ", ".join(f"{k} {v}" for k, v in self.settings.items())
-        head = ["property", *self.targets]
-        out = [f"Conformance to the contract of wavemae {_version()} ({settings}).", "", _row(head)]
-        out += [_row(["---"] * len(head))]
-        out += [_row([f"`{identifier}`", *row]) for identifier, row in self._rows()]
-        out += ["", *(f"- {self.verdict(target)}" for target in self.targets), ""]
-        for target in self.targets:
-            for file, digest in self.sources.get(target, {}).items():
-                out.append(f"- {target}: `{Path(file).name}`, SHA-256 `{digest}`")
-        return "\n".join([*out, ""])
-
     def as_json(self) -> dict[str, Any]:
         """The report that report.schema.json describes."""
+        statements = {entry.id: entry.statement for entry in catalogue.entries()}
         return {
             "schema_version": SCHEMA_VERSION,
+            "date": self.date,
             "suite_version": _version(),
             "python": platform.python_version(),
             "platform": f"{sys.platform} {platform.machine()}",
@@ -222,8 +216,11 @@ class Table:
                         {
                             "property": cell.identifier,
                             "clause": cell.clause,
+                            "statement": statements.get(cell.identifier, ""),
                             "state": cell.state,
                             "reason": cell.reason,
+                            "part": cell.part,
+                            "elsewhere": cell.elsewhere,
                             "calls": cell.calls,
                             "examples": cell.examples,
                             "seconds": round(cell.seconds, 3),
@@ -236,20 +233,53 @@ class Table:
             ],
         }
 
-    def write(self, json_file: str | None, markdown_file: str | None) -> None:
-        if json_file:
-            text = json.dumps(self.as_json(), indent=1) + "\n"
-            Path(json_file).write_text(text, encoding="utf-8")
-        if markdown_file:
-            Path(markdown_file).write_text(self.markdown(), encoding="utf-8")
+    def write(
+        self, json_file: str | None, markdown_file: str | None, html_file: str | None = None
+    ) -> None:
+        """Write the reports that are asked for, each made from the one that JSON holds."""
+        report = self.as_json()
+        for file, made in (
+            (json_file, lambda: json.dumps(report, indent=1) + "\n"),
+            (markdown_file, lambda: markdown.summary(report)),
+            (html_file, lambda: page.html(report)),
+        ):
+            if file:
+                # A subject's words may hold what UTF-8 cannot write.
+                Path(file).write_text(made(), encoding="utf-8", errors="backslashreplace")
+
+
+def read(file: str | Path) -> dict[str, Any]:
+    """A report of this schema version or an earlier one, with what it lacks filled in.
+
+    Raises:
+        ValueError: it is no report, or one of a later version.
+        OSError: the file cannot be read.
+    """
+    try:
+        report = json.loads(Path(file).read_text(encoding="utf-8"))
+        version, subjects = report["schema_version"], report["subjects"]
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"{file} is not a report that --report-json wrote") from None
+    if version not in range(1, SCHEMA_VERSION + 1):
+        raise ValueError(
+            f"{file} has schema version {version!r}, and this suite reads 1 to {SCHEMA_VERSION}; "
+            "read it with the suite that wrote it, or a later one"
+        )
+    lacking = {"statement": "", "part": "", "elsewhere": False}
+    for subject in subjects:
+        for number, cell in enumerate(subject["cells"]):
+            if cell["counterexample"]:
+                cell["counterexample"].setdefault("tensors", None)
+            subject["cells"][number] = lacking | cell
+    return {"date": None} | report
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def _version() -> str:
     return metadata.version("wavemae")
-
-
-def _row(cells: list[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
 
 
 def _line(text: str) -> str:
