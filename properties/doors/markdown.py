@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from itertools import groupby
 from pathlib import PurePath
 from typing import Any
 
-# Before these a state has a reason that a reader wants to see.
-EXPLAINED = ("FAIL", "XPASS", "error", "xfail", "skipped", "not run")
+from .escapes import printable
+from .grouped import by_clause, told
+
 # A name_with_underscores is left as it is, as Markdown does.
 _SPECIAL = re.compile(r"[\\`*|~\[\]#!]|\b_|_\b")
 
 
 def summary(report: dict[str, Any]) -> str:
     """Verdicts, what went wrong and why, what was judged, and the table, as GitHub shows it."""
+    report = printable(report)
     settings = ", ".join(f"{name} {report[name]}" for name in ("torch", "device", "profile", "seed"))
     out = [
         f"Conformance to the contract of wavemae {report['suite_version']} ({settings}).",
@@ -61,23 +64,19 @@ def _fence(words: str, least: int) -> str:
 
 
 def _explained(subject: dict[str, Any]) -> Iterable[str]:
-    """Each property that did not simply pass, with its reason; a program where there is one."""
-    cells = [cell for cell in subject["cells"] if cell["state"] in EXPLAINED]
-    if cells:
+    """Each property that did not simply pass, by cause, the first of a cause with a program."""
+    groups = list(told(subject))
+    if groups:
         yield from (f"### {text(subject['target'])}", "")
-    seen = set()
-    for cell in cells:
-        key = (cell["state"], cell["reason"])
-        if cell["state"] == "not run" and key in seen:
-            continue  # once is enough
-        seen.add(key)
-        yield f"- {cell['state']} `{cell['property']}`: {text(cell['reason'])}"
-        yield from (f"  {line}".rstrip() for line in _found(cell["counterexample"]))
-    if cells:
+    for group in groups:
+        yield from (f"**{group.kind}**: {text(group.says)}", "")
+        shown = group.cells[0]["counterexample"]
+        for (state, reason), cells in groupby(group.cells, lambda c: (c["state"], c["reason"])):
+            names = ", ".join(f"`{cell['property']}`" for cell in cells)
+            yield f"- {state} {names}: {text(reason)}"
+            yield from (f"  {line}".rstrip() for line in _found(shown))
+            shown = None
         yield ""
-    also = [f"`{cell['property']}`" for cell in subject["cells"] if cell["state"] == "also"]
-    if also:
-        yield from (f"Seen in {', '.join(also)} too.", "")
 
 
 def _found(example: dict[str, Any] | None) -> Iterable[str]:
@@ -102,11 +101,6 @@ def _table(subjects: list[dict[str, Any]]) -> Iterable[str]:
     yield _row(["---"] * (len(subjects) + 1))
     for identifier in sorted(states, key=by_clause):
         yield _row([f"`{identifier}`", *states[identifier]])
-
-
-def by_clause(identifier: str) -> tuple[int, str]:
-    """What a property is sorted by: its clause's number, then its name."""
-    return int(identifier.partition("-")[0][1:]), identifier
 
 
 def _row(cells: list[str]) -> str:

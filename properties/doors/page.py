@@ -9,12 +9,10 @@ from typing import Any
 
 from . import catalogue
 from .escapes import printable
+from .grouped import MEANING, by_clause, told
 from .picture import HEIGHT, MARGIN, WIDTH, picture
 
 _WEB = Path(__file__).parent / "web"
-STATES = ("FAIL", "XPASS", "error", "also", "xfail", "not run", "skipped", "not claimed", "pass")
-
-
 def html(report: dict[str, Any]) -> str:
     """The page of a report that `Table.as_json` made."""
     import jinja2
@@ -31,9 +29,10 @@ def html(report: dict[str, Any]) -> str:
     return environment.get_template("page.html").render(
         report=report,
         rows=_rows(report["subjects"]),
-        found=[_failures(subject) for subject in report["subjects"]],
-        states=STATES,
+        told=[list(told(subject)) for subject in report["subjects"]],
+        meaning=MEANING,
         clauses=catalogue.clauses(),
+        contract={},
         style=style,
         program=program,
         # Nothing is fetched, and no script runs but the page's own, whatever a subject says.
@@ -42,3 +41,19 @@ def html(report: dict[str, Any]) -> str:
         picture=picture,
         sizes={"width": WIDTH, "height": HEIGHT, "margin": MARGIN},
     )
+
+
+def _hash(text: str) -> str:
+    digest = base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest())
+    return f"'sha256-{digest.decode('ascii')}'"
+
+
+def _rows(subjects: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A row for each property: what it asks, and its state for each subject."""
+    rows: dict[str, dict[str, Any]] = {}
+    for number, subject in enumerate(subjects):
+        for cell in subject["cells"]:
+            said = {key: cell[key] for key in ("property", "clause", "statement")}
+            row = rows.setdefault(cell["property"], said | {"cells": [None] * len(subjects)})
+            row["cells"][number] = cell
+    return [rows[identifier] for identifier in sorted(rows, key=by_clause)]

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-WIDTH, HEIGHT = 62, 24  # of a square, wide enough for "-1.23e+38"
+WIDTH, HEIGHT = 74, 24  # of a square, wide enough for "-1.23e+38"
 MARGIN, GAP = 34, 26
 SIDE_BY_SIDE = 6  # up to as many columns
 
@@ -60,10 +60,14 @@ def picture(example: dict[str, Any]) -> Picture | None:
         left, top = (wide + GAP, 0) if beside and number else (0, number * (high + GAP))
         left, top = left + MARGIN, top + MARGIN
         squares = list(_squares(tensors[name], mask, left, top))
-        title = f"{name}, {case[name]['dtype']}"
+        title = ", ".join([name, case[name]["dtype"], *_layout(case[name])])
         panels.append(Panel(title, left, top, rows, columns, squares))
     width, height = (2 * wide + GAP, high) if beside else (wide, 2 * high + GAP)
     return Picture(width, height, _words(tensors, case), panels)
+
+
+def _layout(operand: dict[str, Any]) -> list[str]:
+    return [] if operand["layout"] == "contiguous" else [operand["layout"]]
 
 
 def _squares(
@@ -86,7 +90,8 @@ def _words(tensors: dict[str, Any], case: dict[str, Any]) -> str:
     (row, column), mask = tensors["origin"], tensors["mask"]
     shown, whole = (len(mask), len(mask[0])), tuple(case["shape"])
     masked = sum(bits.count("1") for bits in mask)
-    words = f"x_recon and x of shape {whole[0]} × {whole[1]}"
+    reduction = f", reduction={case['reduction']!r}" if case["reduction"] else ""
+    words = f"{case['function']}{reduction} of x_recon and x of shape {whole[0]} × {whole[1]}"
     if shown != whole:
         words += f", of which {shown[0]} rows from {row} and {shown[1]} columns from {column}"
     words += f"; {masked} of {shown[0] * shown[1]} positions masked"

@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from . import catalogue, markdown, page
+from . import catalogue, causes, markdown, page
 
 SCHEMA_VERSION = 2
 STATES = ("pass", "FAIL", "also", "xfail", "XPASS", "error", "not claimed", "skipped", "not run")
@@ -212,6 +212,14 @@ class Table:
                     "totals": self.totals(target),
                     "violated": self.violated(target),
                     "verdict": self.verdict(target),
+                    "causes": [
+                        {
+                            "severity": cause.severity,
+                            "what": cause.what,
+                            "properties": [cell.identifier for cell in cause.cells],
+                        }
+                        for cause in causes.causes(self.cells.get(target, {}).values())
+                    ],
                     "cells": [
                         {
                             "property": cell.identifier,
@@ -267,6 +275,7 @@ def read(file: str | Path) -> dict[str, Any]:
         )
     lacking = {"statement": "", "part": "", "elsewhere": False}
     for subject in subjects:
+        subject.setdefault("causes", [])
         for number, cell in enumerate(subject["cells"]):
             if cell["counterexample"]:
                 cell["counterexample"].setdefault("tensors", None)
