@@ -17,7 +17,7 @@ from ..targets import COMMAND
 from . import catalogue
 
 DEFAULT_TARGET = "wavemae.models.losses"
-NEEDED = ("hypothesis", "numpy", "pytest", "pytest_timeout", "torch", "xdist")
+NEEDED = ("hypothesis", "jinja2", "numpy", "pytest", "pytest_timeout", "torch", "xdist")
 
 
 class Refused(Exception):

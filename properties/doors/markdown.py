@@ -18,7 +18,9 @@ _SPECIAL = re.compile(r"[\\`*|~\[\]#!]|\b_|_\b")
 def summary(report: dict[str, Any]) -> str:
     """Verdicts, what went wrong and why, what was judged, and the table, as GitHub shows it."""
     report = printable(report)
-    settings = ", ".join(f"{name} {report[name]}" for name in ("torch", "device", "profile", "seed"))
+    settings = ", ".join(
+        f"{name} {report[name]}" for name in ("torch", "device", "profile", "seed")
+    )
     out = [
         f"Conformance to the contract of wavemae {report['suite_version']} ({settings}).",
         "",

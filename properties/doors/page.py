@@ -13,6 +13,8 @@ from .grouped import MEANING, by_clause, told
 from .picture import HEIGHT, MARGIN, WIDTH, picture
 
 _WEB = Path(__file__).parent / "web"
+
+
 def html(report: dict[str, Any]) -> str:
     """The page of a report that `Table.as_json` made."""
     import jinja2

@@ -70,9 +70,7 @@ def _layout(operand: dict[str, Any]) -> list[str]:
     return [] if operand["layout"] == "contiguous" else [operand["layout"]]
 
 
-def _squares(
-    values: list[list[str]], mask: list[str], left: int, top: int
-) -> Iterable[Square]:
+def _squares(values: list[list[str]], mask: list[str], left: int, top: int) -> Iterable[Square]:
     for i, (numbers, bits) in enumerate(zip(values, mask, strict=True)):
         for j, (number, bit) in enumerate(zip(numbers, bits, strict=True)):
             kind = "masked" if bit == "1" else "outside"
