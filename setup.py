@@ -1,11 +1,13 @@
-"""Builds the native part of wavemae.fused where there is a C compiler; the rest: pyproject.toml.
+"""Builds the native part of wavemae.fused where there is a C compiler, and packs CONTRACT.md.
 
-Without one the package is whole all the same: wavemae.fused then uses torch operators.
+Without a compiler the package is whole all the same: wavemae.fused then uses torch operators. All
+else is in pyproject.toml.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import sysconfig
 import textwrap
@@ -13,6 +15,7 @@ from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 
 # CPython's limited API as of 3.10: one binary for it and all later versions. Builds without a
 # global lock do not offer it.
@@ -54,6 +57,23 @@ class BuildNative(build_ext):
             )
 
 
+class BuildPython(build_py):
+    """Puts the contract beside the suite, which quotes it; its one source is in the root."""
+
+    def run(self) -> None:
+        """Build, then copy; an editable installation reads it where it is."""
+        super().run()
+        if not self.editable_mode:
+            folder = Path(self.build_lib, "wavemae", "properties")
+            self.mkpath(str(folder))
+            shutil.copyfile("CONTRACT.md", folder / "CONTRACT.md")
+
+    def get_outputs(self, include_bytecode: bool = True) -> list[str]:
+        """What is built, for those who keep a list of installed files."""
+        own = [] if self.editable_mode else [f"{self.build_lib}/wavemae/properties/CONTRACT.md"]
+        return [*super().get_outputs(include_bytecode), *own]
+
+
 setup(
     ext_modules=[
         Extension(
@@ -65,6 +85,6 @@ setup(
             optional=True,
         )
     ],
-    cmdclass={"build_ext": BuildNative},
+    cmdclass={"build_ext": BuildNative, "build_py": BuildPython},
     options={"bdist_wheel": {"py_limited_api": "cp310"}} if LIMITED else {},
 )

@@ -9,16 +9,19 @@ import signal
 import sys
 from typing import TYPE_CHECKING, TextIO
 
-from .doors import catalogue, command
-from .doors.command import Options, Refused
+from .doors import baseline, catalogue, command
+from .doors.command import DEFAULT_COMMAND, Options, Refused
+from .doors.screen import Screen
 from .run import stopping
 
 if TYPE_CHECKING:
+    from .doors.baseline import Comparison
     from .doors.controller import Controller
+    from .doors.report import Table
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the suite and return the exit code.
+def main(arguments: list[str] | None = None, called: str = DEFAULT_COMMAND) -> int:
+    """Run the suite and return the exit code; `called` is what the user calls it.
 
     0: every selected property was judged, and no clause is violated. 1: some clause is, or an
     expected failure passes. 2: the run could not be made as asked for, or something could not be
@@ -26,10 +29,11 @@ def main(arguments: list[str] | None = None) -> int:
     """
     try:
         with stopping.heeded():
-            return _run(sys.argv[1:] if arguments is None else arguments)
+            return _run(sys.argv[1:] if arguments is None else arguments, called)
     except Refused as refusal:
         for line in refusal.args:
-            print(f"wavemae.properties: {line}", file=sys.stderr)
+            name = called.removeprefix("python -m ")
+            print(f"{name}: {line}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted; nothing was judged", file=sys.stderr)
@@ -43,8 +47,8 @@ def _interrupted() -> int:
     return 128 + (stopping.requested or signal.SIGINT)
 
 
-def _run(arguments: list[str]) -> int:
-    options = command.parse(arguments)
+def _run(arguments: list[str], called: str) -> int:
+    options = command.parse(arguments, called)
     if options.listing:
         print("\n".join(catalogue.lines(options.clauses)), flush=True)
         return 0
@@ -65,7 +69,7 @@ def _judge(options: Options) -> int:
 
     passed = ["-c", str(SUITE), f"--rootdir={SUITE.parent}", "--noconftest"]
     passed += ["-p", "wavemae.properties.doors.plugin", "-p", "no:cacheprovider"]
-    passed += ["--disable-warnings", "-q"]
+    passed += ["--disable-warnings", "-q", "--tb=no", "-rN"]
     said = _Held(sys.stderr)
     sys.stderr = said  # what pytest says of arguments is told in a line
     controller = Controller(options, said.release)
@@ -105,14 +109,52 @@ def _conclude(controller: Controller, code: int) -> int:
     elif not controller.collected and code in (0, 5):
         table.write(*options.reports)
         raise Refused(f"nothing is selected by {', '.join(table.narrowing) or 'these options'}")
-    print("\n".join([*controller.deadly(), "", *table.lines()]), flush=True)
+    found = table.exit_code()
+    compared = _compared(controller)
+    print("\n".join(_screen(controller, compared)), flush=True)
     table.write(*options.reports)
     if stopping.requested is not None:
         return _interrupted()
-    found = table.exit_code()
     if found == 0 and code != 0:
         raise Refused(f"pytest ended with exit code {code}, which no property explains")
+    if options.write_baseline:
+        return _write_baseline(table, str(options.baseline))
+    if compared is not None and table.whole():
+        return compared.exit_code()
     return found
+
+
+def _compared(controller: Controller) -> Comparison | None:
+    """What differs from the baseline, if there is one."""
+    assert controller.table is not None
+    if controller.before is None:
+        return None
+    return baseline.compare(controller.before, controller.table.as_json())
+
+
+def _screen(controller: Controller, compared: Comparison | None) -> list[str]:
+    """What is printed of a run."""
+    assert controller.table is not None
+    newly = compared and {each.target: list(each.newly) for each in compared.targets}
+    screen = Screen(
+        controller.table,
+        controller.texts,
+        controller.traits,
+        newly=None if controller.options.write_baseline else newly,
+        verbose=controller.verbose,
+        command=controller.options.command,
+        paint=controller.paint,
+    )
+    return screen.lines(compared.lines() if compared else ())
+
+
+def _write_baseline(table: Table, file: str) -> int:
+    """Write the report that later runs are compared with; 2 where it would hold nothing."""
+    if not table.whole():
+        raise Refused(f"the baseline {file!r} was left as it is: the run judged not all targets")
+    table.write(file, None)
+    print(f"baseline {file} written")
+    return 0
 
 
 class _Held(io.TextIOBase):

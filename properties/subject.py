@@ -21,7 +21,14 @@ from .judge.violation import Violation
 
 
 class TargetError(Exception):
-    """The target cannot be used as a subject: it names nothing, does not import, or is no loss."""
+    """The target cannot be used as a subject: it names nothing, does not import, or is no loss.
+
+    `found` is what it names, where that is no loss.
+    """
+
+    def __init__(self, message: str, found: Any = None) -> None:
+        super().__init__(message)
+        self.found = found
 
 
 @dataclass(frozen=True)
@@ -219,7 +226,8 @@ def load_subject(target: str) -> Subject:
     losses = {name: getattr(found, name, None) for name in FUNCTIONS}
     if not any(callable(loss) for loss in losses.values()):
         raise TargetError(
-            f"{target} has neither masked_sse nor masked_mse; name a module or a Subject that has"
+            f"{target} has neither masked_sse nor masked_mse; name a module or a Subject that has",
+            found,
         )
     names = [name for name, loss in losses.items() if callable(loss)]
     return Subject(

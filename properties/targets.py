@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import hashlib
 import os
@@ -9,10 +10,12 @@ import pkgutil
 import shlex
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
 
+_DEEPEST, _MOST_SEEN = 3, 5000  # levels and entries that are looked at for a lost file
+_UNLIKELY = frozenset(["node_modules", "build", "dist", "venv", "env", "__pycache__"])
 COMMAND = "command:"  # what a target begins with that is a program, and not Python
 
 
@@ -40,7 +43,8 @@ def fault(target: str) -> str | None:
         if path.is_dir():
             return f"{place!r} is a folder; name a .py file in it"
         if not path.is_file():
-            return f"there is no file {place!r}{_meant(place, map(str, path.parent.glob('*.py')))}"
+            beside = _meant(place, map(str, path.parent.glob("*.py")))
+            return f"there is no file {place!r}{beside or _file_elsewhere(path)}"
         if not os.access(path, os.R_OK):
             return f"the file {place!r} cannot be read"
         return None
@@ -75,10 +79,10 @@ def files_of(command: str) -> list[str]:
 
 
 def spelled(target: str) -> str:
-    """The target as it is given on the command line."""
+    """The target as it is given on the command line, to a shell."""
     if target.startswith(COMMAND):
         return f"--command {shlex.quote(target.removeprefix(COMMAND))}"
-    return target
+    return shlex.quote(target)
 
 
 def _other_file(place: str) -> str:
@@ -96,7 +100,8 @@ def _no_module(name: str) -> str | None:
             packages = pkgutil.iter_modules(None if locations is None else list(locations))
             beside = _meant(parts[depth - 1], (module.name for module in packages))
             inside = f" in the package {'.'.join(parts[: depth - 1])!r}" if depth > 1 else ""
-            advice = beside or "; for a file give its path, ending in .py"
+            elsewhere = "" if depth > 1 else _module_elsewhere(parts)
+            advice = elsewhere or beside or "; for a file give its path, ending in .py"
             return (
                 f"there is no module {parts[depth - 1]!r}{inside} (asked for by {name!r}){advice}"
             )
@@ -128,6 +133,51 @@ def _plain(spec: ModuleSpec) -> bool:
         return False
     text = spec.loader.get_data(str(spec.origin))
     return b"__path__" not in text and b"sys.modules" not in text
+
+
+def _below() -> Iterator[Path]:
+    """The working directory and the folders a few levels below it, the nearest first."""
+    folders, seen = [Path()], 0
+    for folder in folders:
+        yield folder
+        if len(folder.parts) >= _DEEPEST:
+            continue
+        with contextlib.suppress(OSError), os.scandir(folder) as entries:
+            for entry in entries:
+                seen += 1
+                likely = entry.name.isidentifier() and entry.name not in _UNLIKELY
+                if likely and seen < _MOST_SEEN and entry.is_dir(follow_symlinks=False):
+                    folders.append(folder / entry.name)
+
+
+def _file_elsewhere(path: Path) -> str:
+    """Where a file of that name lies, in words."""
+    found = [folder / path.name for folder in _below() if (folder / path.name).is_file()]
+    return f"; there is {str(found[0])!r}" if len(found) == 1 else ""
+
+
+def _module_elsewhere(parts: Sequence[str]) -> str:
+    """Where a module lies that cannot be imported from here, and how it can, in words."""
+    for above in (Path.cwd(), *Path.cwd().parents):
+        file = _file_of(above, parts)
+        if file and above != Path.cwd():
+            return f"; it is {str(file)!r}, so run it in {str(above)!r}"
+        if file:
+            return (
+                f"; {file.relative_to(above)} is here, but this folder is not on Python's path: "
+                "set PYTHONPATH=."
+            )
+    for folder in _below():
+        if file := _file_of(folder, parts):
+            return f"; it is {str(file)!r}: install its package, or set PYTHONPATH={folder}"
+    return ""
+
+
+def _file_of(folder: Path, parts: Sequence[str]) -> Path | None:
+    """The file of a module whose package lies in a folder, if it does."""
+    base = folder.joinpath(*parts)
+    files = (base.with_name(base.name + ".py"), base / "__init__.py")
+    return next((file for file in files if file.is_file()), None)
 
 
 def _meant(name: str, others: Iterable[str]) -> str:

@@ -9,12 +9,13 @@ import sys
 from typing import Any
 
 from . import __version__
+from .properties.doors import subcommands as suite
 from .vendor import command as vendor
 
 # Each adds its subcommand's parser, and to that the defaults `run`, what is called with the parsed
 # arguments and returns the exit code, and `parser`, itself, which complains of arguments that are
 # too many. What it needs, torch above all, it imports when it runs.
-_SUBCOMMANDS = (vendor.add_to,)
+_SUBCOMMANDS = (suite.add_verify, suite.add_explain, suite.add_compare, vendor.add_to)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -33,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     _open_streams()
     parser: argparse.ArgumentParser = _Parser(
         prog="wavemae",
-        description="Masked reconstruction losses, defined once: what keeps copies of them honest.",
+        description="Masked reconstruction losses, defined once, and what keeps others honest.",
     )
     parser.add_argument("--version", action="version", version=f"wavemae {__version__}")
     commands = parser.add_subparsers(dest="COMMAND", required=True, title="commands")

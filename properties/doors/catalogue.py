@@ -1,4 +1,4 @@
-"""The names and statements of all properties, read from the source: importing takes seconds."""
+"""What is said of all properties, read from the source: importing them takes seconds."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import functools
 from dataclasses import dataclass
 from pathlib import Path
 
+_CLAUSES = Path(__file__).parents[1] / "clauses"
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -14,31 +16,60 @@ class Entry:
 
     id: str
     statement: str
+    rationale: str
+    catches: str
 
     @property
     def clause(self) -> str:
         return self.id.partition("-")[0]
 
 
-def _entry(identifier: ast.expr, statement: ast.expr) -> Entry:
-    return Entry(ast.literal_eval(identifier), ast.literal_eval(statement))
-
-
 @functools.cache
 def entries() -> tuple[Entry, ...]:
     """Every property that `prop` or `situation` registers, in the order of the clauses."""
+    register = _tree(_CLAUSES / "situations.py")
+    shared = _constants(register)
+    default = next(
+        value.values[1]  # `rationale or "..."`
+        for node in ast.walk(register)
+        if isinstance(node, ast.keyword) and node.arg == "rationale"
+        if isinstance(value := node.value, ast.BoolOp)
+    )
     found = []
-    for file in sorted((Path(__file__).parents[1] / "clauses").glob("c*.py")):
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if not isinstance(node, ast.Call):
-                continue
-            name = ast.unparse(node.func)
-            if name == "prop":
-                said = {k.arg: k.value for k in node.keywords}
-                found.append(_entry(node.args[0], said["statement"]))
-            elif name == "situation":
-                found.append(_entry(*node.args))
+    for file in sorted(_CLAUSES.glob("c*.py")):
+        tree = _tree(file)
+        named = {**shared, **_constants(tree)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("prop", "situation"):
+                said = {word.arg: word.value for word in node.keywords}
+                identifier, *statement = node.args
+                words = (
+                    identifier,
+                    statement[0] if statement else said["statement"],
+                    said.get("rationale", default),
+                    said["catches"],
+                )
+                found.append(Entry(*(_text(word, named) for word in words)))
     return tuple(sorted(found, key=lambda entry: (int(entry.clause[1:]), entry.id)))
+
+
+def _tree(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
+def _constants(tree: ast.Module) -> dict[str, str]:
+    """The names in a module that are given a text."""
+    return {
+        target.id: node.value.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+        for target in node.targets
+        if isinstance(target, ast.Name) and isinstance(node.value.value, str)
+    }
+
+
+def _text(word: ast.expr, named: dict[str, str]) -> str:
+    return named[word.id] if isinstance(word, ast.Name) else str(ast.literal_eval(word))
 
 
 def clauses() -> tuple[str, ...]:

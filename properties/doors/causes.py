@@ -115,10 +115,13 @@ def _came_out(what: str) -> str:
 
 
 def _plain(words: str) -> str:
-    """The words without what differs from case to case: numbers, dtypes, which input it is."""
+    """The words without what differs from case to case: dtypes, numbers, which input it is."""
+    words = re.sub(
+        r"(torch\.)?\b(bfloat16|float\d+|bfloat|half|double|float)\b", "dtype", words, flags=re.I
+    )
     words = re.sub(r"0x[0-9a-f]+|[-+]?\d[\w.+-]*", "#", words)
-    words = re.sub(r"#(, ?#)+,?", "#", words)
-    return re.sub(r"(torch\.)?(bfloat|float|half|double|Double|Float|Half|BFloat)\w*#?|x_recon", "x", words)[:120]
+    words = re.sub(r"#(, ?#)*,?", "#", words)
+    return re.sub(r"\bx_recon\b", "x", words)[:120]
 
 
 def _number(clause: str) -> int:

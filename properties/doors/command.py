@@ -17,6 +17,7 @@ from ..targets import COMMAND
 from . import catalogue
 
 DEFAULT_TARGET = "wavemae.models.losses"
+DEFAULT_COMMAND = "python -m wavemae.properties"
 NEEDED = ("hypothesis", "jinja2", "numpy", "pytest", "pytest_timeout", "torch", "xdist")
 
 
@@ -39,6 +40,9 @@ class Options:
     version: bool
     rest: tuple[str, ...]
     targets: tuple[str, ...]
+    baseline: str | None = None
+    write_baseline: bool = False
+    command: str = DEFAULT_COMMAND
 
     @property
     def reports(self) -> tuple[str | None, str | None, str | None]:
@@ -78,17 +82,18 @@ class _Once(argparse.Action):
         setattr(namespace, self.dest, values)
 
 
-def parser() -> argparse.ArgumentParser:
+def parser(command: str = DEFAULT_COMMAND) -> argparse.ArgumentParser:
     """The parser of the suite's own options."""
     made = _Parser(
-        prog="python -m wavemae.properties",
+        prog=command,
         usage="%(prog)s [TARGET ...] [options of its own] [any pytest option]",
         description="Run the masked-loss property suite on one or more implementations.",
         epilog="TARGET is a module (pkg.losses), a file (path/losses.py), or either with :ATTR "
         f"naming a Subject; it may stand anywhere. None: {DEFAULT_TARGET}. Everything else goes to "
-        "pytest: -k, -x, -n 0 to stay in one process, --junitxml, --timeout, --collect-only. "
-        "Exit code 0: no clause is violated. 1: some clause is. 2: the run could not be made, or "
-        "something could not be judged. 130 and 143: it was interrupted.",
+        "pytest: -k, -x, -v for all that was found, -n 0 to stay in one process, --junitxml, "
+        "--timeout, --collect-only. Exit code 0: no clause is violated, or with --baseline none "
+        "newly. 1: some clause is. 2: the run could not be made, or something could not be judged. "
+        "130 and 143: it was interrupted.",
         allow_abbrev=False,
         fromfile_prefix_chars="@",
     )
@@ -108,19 +113,26 @@ def parser() -> argparse.ArgumentParser:
     add("--report-json", metavar="FILE", action=_Once)
     add("--report-md", metavar="FILE", action=_Once)
     add("--report-html", metavar="FILE", action=_Once, help="one page, with nothing to fetch")
+    add(
+        "--baseline",
+        metavar="FILE",
+        action=_Once,
+        help="a JSON report; what fails in it too does not fail the run",
+    )
+    add("--write-baseline", action="store_true", help="make that file, or make it anew")
     add("-V", "--version", action="store_true", help="print the versions of all that judges")
     return made
 
 
-def parse(arguments: Sequence[str]) -> Options:
-    """The options among the arguments.
+def parse(arguments: Sequence[str], command: str = DEFAULT_COMMAND) -> Options:
+    """The options among the arguments of a command.
 
     Raises:
         Refused: a value cannot be understood, or two of them contradict one another.
     """
     arguments = list(arguments)
     cut = arguments.index("--") if "--" in arguments else len(arguments)
-    own, rest = parser().parse_known_args(arguments[:cut])
+    own, rest = parser(command).parse_known_args(arguments[:cut])
     for option in ("-k", "-m"):
         words = set(_given(option, rest))
         if len(words) > 1:
@@ -140,6 +152,9 @@ def parse(arguments: Sequence[str]) -> Options:
         own.version,
         tuple(rest),
         (*(COMMAND + words for words in own.command), *arguments[cut + 1 :]),
+        own.baseline,
+        own.write_baseline,
+        command,
     )
     if own.list and (rest or options.targets or "_given" in vars(own)):
         raise Refused("--list judges nothing; beside it only --clause has a meaning")
@@ -151,7 +166,24 @@ def parse(arguments: Sequence[str]) -> Options:
             other = named.setdefault(Path(file).resolve(), option)
             if other != option:
                 raise Refused(f"{other} and {option} name the same file")
+    _look_at_baseline(options)
     return options
+
+
+def _look_at_baseline(options: Options) -> None:
+    """Raise Refused unless the baseline can be read, or written where that is asked for."""
+    file = options.baseline
+    if file is None:
+        if options.write_baseline:
+            raise Refused("--write-baseline needs --baseline FILE, which names what it writes")
+        return
+    if options.write_baseline:
+        _writable(file)
+    if not options.write_baseline and not Path(file).exists():
+        raise Refused(f"there is no baseline {file!r}; --write-baseline makes it")
+    for report in options.reports:
+        if report is not None and Path(file).resolve() == Path(report).resolve():
+            raise Refused(f"the report {report!r} would overwrite the baseline")
 
 
 def _given(option: str, arguments: Sequence[str]) -> list[str]:

@@ -22,10 +22,12 @@ import pytest
 
 from .. import targets as places
 from ..run import ledger, preflight, stopping
-from . import catalogue
+from . import baseline, catalogue
 from .command import DEFAULT_TARGET, Options, Refused
 from .plugin import REQUEST, SUITE, Request
+from .progress import Progress
 from .report import Cell, Table
+from .screen import plain
 
 if TYPE_CHECKING:
     from ..inputs.cases import Case
@@ -52,6 +54,11 @@ class Controller:
         self.started: dict[str, float] = {}
         self.collected: dict[str, None] = {}
         self.died: dict[str, str] = {}
+        self.texts: dict[tuple[str, str], str] = {}
+        self.traits: dict[str, dict[str, Any]] = {}
+        self.before: dict[str, Any] | None = None
+        self.verbose = False
+        self.paint: Any = plain
         self.limit: float | None = None
         self.stopped = ""
 
@@ -73,11 +80,13 @@ class Controller:
             self.options.seed,
             self.options.device,
             folder,
+            command=self.options.command,
         )
         self.table = self._table(chosen)
         self._look_at(chosen)
         config.args[:] = [str(SUITE)]
         self._isolate(config)
+        self._shown(config)
         self.request = replace(self.request, timeout=self.limit)
         self.shows_only = any(getattr(config.option, name, False) for name in _SHOWS_ONLY)
         self._ask(config)
@@ -107,7 +116,13 @@ class Controller:
             if place in known:
                 raise Refused(f"{known[place]!r} and {target!r} are the same target, given twice")
             known[place] = target
-        for file in self.options.reports:
+        file = self.options.baseline
+        if file is not None and Path(file).exists():
+            try:
+                self.before = baseline.read(file)
+            except baseline.Unreadable as error:
+                raise Refused(f"--baseline: {error}") from None
+        for file in (*self.options.reports, self.options.baseline):
             for path, _ in known:
                 if file is not None and str(Path(file).resolve()) == path:
                     raise Refused(f"the report {file!r} would overwrite a target")
@@ -132,6 +147,13 @@ class Controller:
                 lone = not workers and hasattr(signal, "SIGALRM")
                 option.timeout_method = "signal" if lone else "thread"
 
+    def _shown(self, config: pytest.Config) -> None:
+        """How much is told: with -v all of it, with -vv pytest's own line for each property too."""
+        self.verbose = config.option.verbose >= 0  # the command itself says -q
+        self.paint = config.get_terminal_writer().markup
+        if config.option.verbose < 1 and config.pluginmanager.hasplugin("terminalreporter"):
+            config.pluginmanager.register(Progress(config), "wavemae-progress")
+
     def _ask(self, config: pytest.Config) -> None:
         """Raise Refused unless device and targets can be used."""
         assert self.table is not None
@@ -144,6 +166,7 @@ class Controller:
             raise Refused(answer.device)
         self.table.sources = {t: found.sources for t, found in answer.targets.items()}
         self.imports = {t: found.imports for t, found in answer.targets.items()}
+        self.traits = {t: found.traits for t, found in answer.targets.items()}
         self.table.unusable = answer.faults()
         if self.table.unusable:
             said = self.table.unusable.items()
@@ -176,6 +199,7 @@ class Controller:
         if recorded is not None:
             if report.when == "call":
                 self._add(target, json.loads(str(recorded)), report.duration)
+                self.texts[target, identifier] = str(report.longrepr or "")
         elif report.failed and report.when in ("setup", "call", "teardown"):
             reason = "error outside of the property: " + str(report.longrepr).splitlines()[-1]
             self._add(target, {"identifier": identifier, "state": "error", "reason": reason})
@@ -240,8 +264,10 @@ class Controller:
 
         cell = self.table.cells[target][identifier]
         case = ledger.case_of(Path(self.request.folder), worker)
+        again = self.request.again(target, identifier)
         if case is None:
             cell.reason += "; the property makes its own calls, so the input is not known"
+            self.texts[target, identifier] = f"{identifier}: {cell.reason}\n\nagain:  {again}"
             return
         # Properties also call it on variations of a case: with another mask, or on a part.
         cell.reason += f"; the case at hand was {_summary(case)}"
@@ -253,22 +279,13 @@ class Controller:
             "case": case.to_dict(),
             "tensors": window(case),
             "script": case.script(self.imports[target]),
-            "again": f"python -m wavemae.properties {places.spelled(target)} -k {identifier} "
-            f"--profile {self.options.profile} --seed {self.options.seed}",
+            "again": again,
         }
-
-    def deadly(self) -> list[str]:
-        """For each property that a process died under, a program that shows it."""
-        assert self.table is not None
-        out = []
-        for nodeid in self.died:
-            target, identifier = _names(nodeid)
-            found = self.table.cells[target][identifier].counterexample
-            if found:
-                out += ["", f"{target} {identifier}: {found['what']}", ""]
-                out += [f"    {line}".rstrip() for line in found["script"].splitlines()]
-                out += ["", f"again:  {found['again']}"]
-        return out
+        program = [
+            f"    {line}".rstrip() for line in str(cell.counterexample["script"]).splitlines()
+        ]
+        shown = [f"{identifier}: {cell.reason}", "", *program, "", f"again:  {again}"]
+        self.texts[target, identifier] = "\n".join(shown)
 
 
 def _summary(case: Case) -> str:

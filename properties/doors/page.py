@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from . import catalogue
+from . import catalogue, explaining
 from .escapes import printable
 from .grouped import MEANING, by_clause, told
 from .picture import HEIGHT, MARGIN, WIDTH, picture
+from .remedies import REMEDIES
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 _WEB = Path(__file__).parent / "web"
 
@@ -34,7 +39,8 @@ def html(report: dict[str, Any]) -> str:
         told=[list(told(subject)) for subject in report["subjects"]],
         meaning=MEANING,
         clauses=catalogue.clauses(),
-        contract={},
+        contract={clause: _prose(explaining.clause_text(clause)) for clause in catalogue.clauses()},
+        remedies=REMEDIES,
         style=style,
         program=program,
         # Nothing is fetched, and no script runs but the page's own, whatever a subject says.
@@ -43,6 +49,15 @@ def html(report: dict[str, Any]) -> str:
         picture=picture,
         sizes={"width": WIDTH, "height": HEIGHT, "margin": MARGIN},
     )
+
+
+def _prose(markdown: str) -> Markup:
+    """Words of the contract, their code and emphasis as HTML."""
+    from markupsafe import Markup, escape
+
+    text = str(escape(markdown))
+    text = re.sub(r"`([^`]*)`", r"<code>\1</code>", text)
+    return Markup(re.sub(r"(?<!\w)\*([^*]+)\*(?!\w)", r"<em>\1</em>", text))
 
 
 def _hash(text: str) -> str:

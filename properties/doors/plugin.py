@@ -40,10 +40,19 @@ class Request:
     device: str
     folder: str
     timeout: float | None = None
+    command: str = "python -m wavemae.properties"
 
     def deaths(self, target: str) -> Path:
         """Where the ends of processes under a target are counted."""
         return Path(self.folder) / f"{self.targets.index(target)}.deaths"
+
+    def again(self, target: str, identifier: str) -> str:
+        """The command that runs one property once more."""
+        device = "" if self.device == "cpu" else f" --device {self.device}"
+        return (
+            f"{self.command} {spelled(target)} -k {identifier} --profile {self.profile} "
+            f"--seed {self.seed}{device}"
+        )
 
 
 REQUEST = pytest.StashKey[Request]()
@@ -134,8 +143,7 @@ class PropertyItem(pytest.Item):
         from ..subject import load_subject
 
         profile, seed, device = request.profile, request.seed, request.device
-        again = f"python -m wavemae.properties {spelled(target)} -k {self.name} --profile {profile}"
-        again += f" --seed {seed}" + ("" if device == "cpu" else f" --device {device}")
+        again = request.again(target, self.name)
         try:
             if target not in _loaded:
                 _loaded[target] = load_subject(target)

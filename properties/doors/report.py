@@ -1,4 +1,4 @@
-"""The conformance table: what is known of a run, in the terminal and as JSON."""
+"""What is known of a run, and the report that holds it; screen.py shows it on the terminal."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import platform
 import sys
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from importlib import metadata
@@ -109,10 +108,13 @@ class Table:
         cells = [cell for row in self.cells.values() for cell in row.values()]
         if any(cell.state in ("FAIL", "XPASS") for cell in cells):
             return 1
-        whole = not (self.unusable or self.changed) and all(
-            cell.state not in ("error", "not run") for cell in cells
-        )
-        return 0 if whole and all(self._judged(target) for target in self.targets) else 2
+        judged = all(cell.state not in ("error", "not run") for cell in cells)
+        return 0 if judged and self.whole() else 2
+
+    def whole(self) -> bool:
+        """Whether every target was used as it is, and something of it judged."""
+        judged = all(self._judged(target) for target in self.targets)
+        return judged and not (self.unusable or self.changed or self.interrupted_by)
 
     def _judged(self, target: str) -> bool:
         """Whether any property was run on the target and came to a judgement."""
@@ -139,54 +141,6 @@ class Table:
             words.append(f"{sum(totals.values())} of {self.of} properties selected")
         counted = ", ".join(f"{n} {state}" for state, n in totals.items() if n)
         return f"{target}: {counted or 'nothing ran'}; {'; '.join(words)}"
-
-    def _rows(self) -> Iterable[tuple[str, list[str]]]:
-        order: dict[str, None] = {}
-        for cells in self.cells.values():
-            order.update(dict.fromkeys(cells))
-        for identifier in sorted(order, key=lambda i: (int(i.partition("-")[0][1:]), i)):
-            row = []
-            for target in self.targets:
-                cell = self.cells.get(target, {}).get(identifier)
-                row.append(cell.state if cell else "")
-            yield identifier, row
-
-    def lines(self) -> Iterable[str]:
-        """The table as text, then what went wrong, then what was judged, then the verdicts."""
-        heads = self.targets
-        widths = [max(len(head), len("not claimed")) for head in heads]
-        yield f"{'property':<26}" + "".join(
-            f"  {head:<{width}}" for head, width in zip(heads, widths, strict=True)
-        )
-        for identifier, row in self._rows():
-            yield (
-                f"{identifier:<26}"
-                + "".join(f"  {state:<{w}}" for state, w in zip(row, widths, strict=True)).rstrip()
-            )
-        yield ""
-        for target in self.targets:
-            seen: set[tuple[str, str]] = set()
-            for cell in self.cells.get(target, {}).values():
-                if cell.state in ("pass", "not claimed", "also"):
-                    continue
-                if cell.state == "not run" and (cell.state, cell.reason) in seen:
-                    continue  # once is enough
-                seen.add((cell.state, cell.reason))
-                yield f"{cell.state:<6} {target} {cell.identifier}: {_line(cell.reason)}"
-            also = [cell.identifier for cell in self._cells_in(target, "also")]
-            if also:
-                yield f"also   {target}: seen in {', '.join(also)} too"
-        for target in self.targets:
-            yield f"target   {target}"
-            for file, digest in self.sources.get(target, {}).items():
-                yield f"file     {file}"
-                yield f"sha-256  {digest}"
-        settings = ", ".join(f"{k} {v}" for k, v in self.settings.items())
-        yield f"suite    wavemae {_version()}, {settings}"
-        if self.narrowing:
-            yield f"only     {', '.join(self.narrowing)}"
-        for target in self.targets:
-            yield f"verdict  {self.verdict(target)}"
 
     def as_json(self) -> dict[str, Any]:
         """The report that report.schema.json describes."""
@@ -256,41 +210,9 @@ class Table:
                 Path(file).write_text(made(), encoding="utf-8", errors="backslashreplace")
 
 
-def read(file: str | Path) -> dict[str, Any]:
-    """A report of this schema version or an earlier one, with what it lacks filled in.
-
-    Raises:
-        ValueError: it is no report, or one of a later version.
-        OSError: the file cannot be read.
-    """
-    try:
-        report = json.loads(Path(file).read_text(encoding="utf-8"))
-        version, subjects = report["schema_version"], report["subjects"]
-    except (ValueError, KeyError, TypeError):
-        raise ValueError(f"{file} is not a report that --report-json wrote") from None
-    if version not in range(1, SCHEMA_VERSION + 1):
-        raise ValueError(
-            f"{file} has schema version {version!r}, and this suite reads 1 to {SCHEMA_VERSION}; "
-            "read it with the suite that wrote it, or a later one"
-        )
-    lacking = {"statement": "", "part": "", "elsewhere": False}
-    for subject in subjects:
-        subject.setdefault("causes", [])
-        for number, cell in enumerate(subject["cells"]):
-            if cell["counterexample"]:
-                cell["counterexample"].setdefault("tensors", None)
-            subject["cells"][number] = lacking | cell
-    return {"date": None} | report
-
-
 def _now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def _version() -> str:
     return metadata.version("wavemae")
-
-
-def _line(text: str) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= 300 else text[:297] + "..."

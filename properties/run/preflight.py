@@ -1,11 +1,13 @@
 """Can the device and the targets be used at all? Asked before anything else, out of process.
 
 A target that fails to import, hangs, exits or kills its process does so here. The smoke calls ask
-for nothing but an answer: whether it is right is for the properties to say.
+for nothing but an answer: whether it is right is for the properties to say. Once it has answered,
+it is looked at a little closer, for advice.
 """
 
 from __future__ import annotations
 
+import faulthandler
 import io
 import json
 import math
@@ -18,17 +20,19 @@ import tempfile
 import time
 import traceback
 import warnings
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import targets
-from . import stopping
+from . import mistakes, stopping
 
 if TYPE_CHECKING:
     from ..subject import Subject
 
 SECONDS = 60
+_LOOK = 15  # seconds for what is advice only
 
 # A fork has torch imported already, which otherwise takes seconds; macOS and Windows want a spawn.
 if sys.platform == "linux":
@@ -50,11 +54,13 @@ class Found:
         fault: why it cannot be used, in words, or None.
         imports: the line that brings its functions into a reproducer's scope.
         sources: path and SHA-256 of its own file and of those that its functions were defined in.
+        traits: the fields of `traits.Traits`; empty where it could not be looked at.
     """
 
     fault: str | None = None
     imports: str = ""
     sources: dict[str, str] = field(default_factory=dict)
+    traits: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -156,19 +162,26 @@ def smoke(subject: Subject, device: str = "cpu") -> str | None:
     return f"answers none of the simplest calls; the first raised {reason}"
 
 
-def found_of(target: str, device: str) -> Found:
-    """What there is to know of a target; found out in this process."""
+def found_of(target: str, device: str, loaded: Callable[[], object] = lambda: None) -> Found:
+    """What there is to know of a target; found out in this process. `loaded`: it is imported."""
+    from ..inputs.cases import FUNCTIONS
     from ..judge.violation import SuiteError
     from ..subject import TargetError, load_subject
     from .engine import validate
 
     try:
         subject = load_subject(target)
+        loaded()
         validate(subject)
-    except (TargetError, SuiteError) as error:
+    except TargetError as error:
+        found = error.found
+        advice = "" if found is None else mistakes.of_names(target, found, FUNCTIONS)
+        return Found(f"{error}{advice}")
+    except SuiteError as error:
         return Found(str(error))
     except (Exception, SystemExit, KeyboardInterrupt) as error:
-        return Found(f"failed on import: {_told(error)}")
+        advice = mistakes.of_import(error, target)
+        return Found(f"failed on import: {_told(error)}{advice}")
     sources = {file: targets.digest(file) for file in subject.sources()}
     kind = device.partition(":")[0]
     if kind not in subject.claims.devices:
@@ -176,6 +189,16 @@ def found_of(target: str, device: str) -> Found:
     else:
         fault = smoke(subject, device)
     return Found(fault, subject.imports, sources)
+
+
+def look_at(target: str, device: str) -> dict[str, Any]:
+    """The traits of a target that answers; empty for a program, which is no function of tensors."""
+    from ..subject import load_subject
+    from .traits import traits
+
+    return (
+        {} if target.startswith(targets.COMMAND) else asdict(traits(load_subject(target), device))
+    )
 
 
 def _told(error: BaseException) -> str:
@@ -198,17 +221,32 @@ def _told(error: BaseException) -> str:
     return f"{type(error).__name__}: {words} ({', '.join(places)})"
 
 
-def _answer(target: str, device: str, answer: Path, output: Path) -> None:
-    """The child's part: whatever is printed goes to one file, the answer to another."""
+def _answer(target: str, device: str, answer: Path, output: Path, limit: float) -> None:
+    """The child's part: whatever is printed goes to one file, the answer to another.
+
+    A little before the limit it prints where it is.
+    """
     descriptor = os.open(output, os.O_WRONLY | os.O_CREAT)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # what a dying process printed is to be seen
             stream.reconfigure(line_buffering=True)
+    faulthandler.dump_traceback_later(0.9 * limit, file=descriptor)
+    found = found_of(target, device, answer.with_suffix(".loaded").touch)
+    faulthandler.cancel_dump_traceback_later()
+    _write(found, answer)
+    if found.fault is None:
+        faulthandler.dump_traceback_later(_LOOK, exit=True, file=descriptor)
+        _write(replace(found, traits=look_at(target, device)), answer)
+        faulthandler.cancel_dump_traceback_later()
+
+
+def _write(found: Found, answer: Path) -> None:
+    """Put the answer there in one step."""
     draft = answer.with_suffix(".draft")
-    draft.write_text(json.dumps(asdict(found_of(target, device))), encoding="utf-8")
-    draft.rename(answer)
+    draft.write_text(json.dumps(asdict(found)), encoding="utf-8")
+    draft.replace(answer)
 
 
 def _try_all(asked: list[str], device: str) -> dict[str, Found]:
@@ -217,18 +255,21 @@ def _try_all(asked: list[str], device: str) -> dict[str, Found]:
         warnings.simplefilter("ignore")  # Python 3.12 on: forking while pytest-xdist has a thread
         folder, found = Path(name), {}
         running: list[tuple[str, Path, Path, Any]] = []
+        limit = patience(len(asked))
         try:
             for number, target in enumerate(asked):
                 answer, output = folder / f"{number}.json", folder / f"{number}.txt"
                 process = _START.Process(
-                    target=_answer, args=(target, device, answer, output), daemon=True
+                    target=_answer, args=(target, device, answer, output, limit), daemon=True
                 )
                 process.start()
                 running.append((target, answer, output, process))
-            end = time.monotonic() + patience(len(asked))
+            end = time.monotonic() + limit
             for target, answer, output, process in running:
                 process.join(max(0, end - time.monotonic()))
-                found[target] = _outcome(process, answer, output, len(asked))
+                if answer.is_file():
+                    process.join(_LOOK + 1)
+                found[target] = _outcome(process, answer, output, limit)
         finally:
             for *_, process in running:
                 process.kill()
@@ -236,11 +277,13 @@ def _try_all(asked: list[str], device: str) -> dict[str, Found]:
     return found
 
 
-def _outcome(process: Any, answer: Path, output: Path, number: int) -> Found:
-    if process.is_alive():
-        return Found(f"gave no answer within {patience(number):g} s of import and smoke calls")
-    if answer.is_file():
+def _outcome(process: Any, answer: Path, output: Path, limit: float) -> Found:
+    if answer.is_file():  # whatever became of the process later on
         return Found(**json.loads(answer.read_text(encoding="utf-8")))
+    if process.is_alive():
+        printed = output.read_text(errors="replace") if output.is_file() else ""
+        loaded = answer.with_suffix(".loaded").is_file()
+        return Found(mistakes.of_silence(limit, loaded, printed))
     printed = _last_line(output) or "nothing printed"
     how = f"exit {process.exitcode}"
     if process.exitcode < 0:

@@ -47,13 +47,13 @@ function heed() {
     show();
     return;
   }
-  const aim = findings.find((finding) => `#${finding.id}` === location.hash);
+  const aim = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  if (aim && aim.hasAttribute("data-hidden")) form.reset();
+  show();
   if (aim) {
-    if (aim.hasAttribute("data-hidden")) form.reset();
     aim.open = true;
     aim.scrollIntoView();
   }
-  show();
 }
 
 for (const block of document.querySelectorAll(".program")) {

@@ -1,0 +1,61 @@
+"""Which claims a subject would not keep by design, as the line that says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .report import Cell
+
+# Claims that stand behind all properties of some clauses, so that if all fail it looks meant.
+_OF_CLAUSES = {"strict_inputs": ("C3",), "compile": ("C18",), "distributed": ("C20",)}
+_IN_WORDS = {
+    "gradients": "has no gradients",
+    "second_order": "has no second order",
+    "forward_mode": "has no forward mode",
+    "transforms": "cannot be mapped by vmap",
+    "data_independent": "reads its data, so that meta tensors fail",
+    "compile": "is not taken by torch.compile",
+    "distributed": "does not take DTensors",
+    "strict_inputs": "checks no arguments",
+    "half_result": "gives half results for half inputs",
+}
+_ALL_DTYPES = ("float32", "float64", "float16", "bfloat16")
+_ALL_REDUCTIONS = ("sum", "mean", "batch_mean")
+
+
+def advised(traits: Mapping[str, Any], cells: Iterable[Cell]) -> list[str]:
+    """What looks like a design in words, then the claims that say so; nothing if nothing fails.
+
+    `traits` are the fields of `run.traits.Traits`.
+    """
+    kept = [cell for cell in cells if cell.state in ("FAIL", "also", "pass")]
+    if not traits or not any(cell.state == "FAIL" for cell in kept):
+        return []
+    stated, refused = dict(traits["claims"]), dict(traits["refused"])
+    for claim, clauses in _OF_CLAUSES.items():
+        asked = [cell for cell in kept if cell.clause in clauses]
+        if asked and all(cell.state == "FAIL" and not cell.elsewhere for cell in asked):
+            refused[claim] = False
+    if refused.get("gradients") is False:
+        for claim in ("second_order", "forward_mode"):
+            refused.pop(claim, None)
+    if not refused:
+        return []
+    words = ", ".join(_words(claim, value, stated) for claim, value in refused.items())
+    fields = (f"{claim}={_shown(value)}" for claim, value in {**stated, **refused}.items())
+    return [words, f"claims=Claims({', '.join(fields)})"]
+
+
+def _words(claim: str, value: Any, stated: Mapping[str, Any]) -> str:
+    if claim == "dtypes":
+        left = [name for name in stated.get(claim, _ALL_DTYPES) if name not in value]
+        return f"raises for {' and '.join(left)}"
+    if claim == "reductions":
+        return f"offers {' and '.join(value)} only"
+    return _IN_WORDS[claim]
+
+
+def _shown(value: Any) -> str:
+    return repr(tuple(value)) if isinstance(value, (list, tuple)) else repr(value)

@@ -1,0 +1,278 @@
+"""What a run leaves on the terminal: the failures by cause, then the verdict, then what to do next.
+
+A loss with one mistake fails many properties, and all that is to be read about it fits on a screen
+and a half. The rest is shown with -v, and is in the reports.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib import metadata
+from typing import Any
+
+from .. import targets as places
+from .advice import advised
+from .causes import SEVERITIES, Cause, causes, severity
+from .report import Cell, Table
+
+Paint = Callable[..., str]
+_LINES = 58  # of a run with one target, its table left out
+_WIDTH = 100
+_MOST_DETAILED = 3  # targets; with more of them each has one line of verdict
+_INDENT = " " * 9
+
+
+def plain(text: str, **markup: bool) -> str:
+    """The text as it is, where there is no colour."""
+    return text
+
+
+class Screen:
+    """The text of a run.
+
+    Attributes:
+        table: what came out.
+        texts: by target and property, the whole explanation of what failed.
+        traits: by target, the fields of `run.traits.Traits`.
+        newly: by target, the properties that fail newly, where there is a baseline; those that
+            failed before are then not told again.
+        verbose: nothing is left out, and the conformance table is shown.
+        command: as the user wrote it, up to the targets.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        texts: Mapping[tuple[str, str], str],
+        traits: Mapping[str, Mapping[str, Any]],
+        *,
+        newly: Mapping[str, Iterable[str]] | None = None,
+        verbose: bool = False,
+        command: str = "wavemae verify",
+        paint: Paint = plain,
+    ) -> None:
+        self.table, self.texts, self.traits = table, texts, traits
+        self.newly, self.verbose, self.command, self.paint = newly, verbose, command, paint
+        self.causes = {target: causes(self._told(target)) for target in table.targets}
+
+    def _told(self, target: str) -> list[Cell]:
+        cells = self.table.cells.get(target, {}).values()
+        if self.newly is None:
+            return [*cells]
+        return [cell for cell in cells if cell.identifier in self.newly.get(target, ())]
+
+    def lines(self, compared: Iterable[str] = ()) -> list[str]:
+        """All of it; `compared` are the lines on a baseline."""
+        table = [*_rows(self.table), ""] if self.verbose else []
+        end = [*self._others(), *self._advice(), *self._judged(), *compared, *self._verdicts()]
+        found = [c for target in self.table.targets for c in self.causes[target]]
+        room = _LINES + 12 * (len(self.table.targets) - 1) - len(end) - 2 * len(found)
+        return [*self._causes(room), *table, *end]
+
+    # The failures.
+
+    def _causes(self, room: int) -> Iterator[str]:
+        """Each cause, the first of its failures whole as long as there is room for it."""
+        first = True
+        for target, found in self.causes.items():
+            for number, cause in enumerate(found, 1):
+                text = self._whole(target, cause.first)
+                title = f"{target}, cause {number} of {len(found)}: {cause.severity}"
+                if self.verbose or first or len(text) <= room:
+                    room -= len(text)
+                    first = False
+                    yield self.paint(title, bold=True, red=True)
+                    yield from text
+                    yield from self._like(target, cause)
+                else:
+                    cell = cause.first
+                    yield f"{self.paint(title, bold=True, red=True)}: {cell.identifier}"
+                    more = f", and {len(cause.cells) - 1} more" if len(cause.cells) > 1 else ""
+                    yield textwrap.shorten(f"  {_said(cell)}", _WIDTH - len(more)) + more
+            if found:
+                yield ""
+
+    def _whole(self, target: str, cell: Cell) -> list[str]:
+        text = self.texts.get((target, cell.identifier)) or f"{cell.identifier}: {cell.reason}"
+        return text.rstrip().splitlines()
+
+    def _like(self, target: str, cause: Cause) -> Iterator[str]:
+        """The other failures of a cause: by name, or whole."""
+        others = cause.cells[1:]
+        if self.verbose:
+            for cell in others:
+                yield ""
+                yield from self._whole(target, cell)
+        elif others:
+            names = ", ".join(cell.identifier for cell in others)
+            yield from _wrapped(f"in {len(others)} more", names, lines=3)
+
+    def _others(self) -> Iterator[str]:
+        """What is neither green nor a violation: a line for each reason."""
+        for target in self.table.targets:
+            grouped: dict[tuple[str, str], list[str]] = {}
+            for cell in self._told(target):
+                if cell.state in ("xfail", "XPASS", "error", "skipped", "not run"):
+                    grouped.setdefault((cell.state, cell.reason), []).append(cell.identifier)
+            for (state, reason), names in grouped.items():
+                shown = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+                said = " ".join(reason.split()) if state == "error" else _short(reason, 200)
+                yield f"{state:<8} {target} {shown}: {said}"
+            strays = self._strays(target)
+            if strays:
+                yield from _wrapped("also", f"{target}: seen in {', '.join(strays)} too", lines=3)
+
+    def _strays(self, target: str) -> list[str]:
+        """What fails in plain calls too, and belongs to no cause that is told."""
+        told = {cell.identifier for cause in self.causes[target] for cell in cause.cells}
+        also = [cell for cell in self._told(target) if cell.state == "also"]
+        return [cell.identifier for cell in also if cell.identifier not in told]
+
+    def _advice(self) -> Iterator[str]:
+        for target in self.table.targets:
+            traits = self.traits.get(target, {})
+            if not self.causes[target]:
+                continue
+            for note in traits.get("notes", ()):
+                yield from _wrapped("note", note)
+            said = advised(traits, self.table.cells.get(target, {}).values())
+            if said:
+                words, claims = said
+                where = 'where that is meant, a Subject says so (docs/guide.md, "Claims")'
+                yield from _wrapped("design?", f"{target} {words}; {where}:")
+                yield f"{_INDENT}{claims}"
+
+    # The end.
+
+    def _judged(self) -> Iterator[str]:
+        """What was judged, and by what."""
+        table = self.table
+        for target in table.targets:
+            yield f"target   {target}"
+            for file, digest in table.sources.get(target, {}).items():
+                yield f"file     {file}"
+                yield f"sha-256  {digest}"
+        settings = ", ".join(f"{k} {v}" for k, v in table.settings.items())
+        yield f"suite    wavemae {metadata.version('wavemae')}, {settings}"
+        if table.narrowing:
+            yield f"only     {', '.join(table.narrowing)}"
+
+    def _verdicts(self) -> Iterator[str]:
+        table = self.table
+        for target in table.targets:
+            bad = bool(table.violated(target)) or target in table.unusable
+            yield self.paint(f"verdict  {table.verdict(target)}", bold=True, red=bad, green=not bad)
+            if len(table.targets) <= _MOST_DETAILED and table.cells.get(target):
+                yield from self._detail(target)
+        first, *rest = self._next()
+        yield f"next     {first}"
+        yield from (_INDENT + line for line in rest)
+
+    def _detail(self, target: str) -> Iterator[str]:
+        """How many clauses hold, and those that do not, by what their failures do."""
+        cells = self.table.cells[target].values()
+        yield _INDENT + _standing(cells)
+        for kind in SEVERITIES:
+            counted = Counter(
+                cell.clause for cell in cells if cell.state == "FAIL" and severity(cell) == kind
+            )
+            if counted:
+                names = sorted(counted, key=lambda clause: int(clause[1:]))
+                shown = ", ".join(f"{n} ({counted[n]})" if counted[n] > 1 else n for n in names)
+                yield from _wrapped("", f"{kind}: {shown}")
+
+    def _next(self) -> list[str]:
+        """The commands to type now, or what else to do."""
+        table = self.table
+        for target, found in self.causes.items():
+            if found:
+                cell = found[0].first
+                again = cell.counterexample["again"] if cell.counterexample else ""
+                again = again or f"{self._of(target)} -k {cell.identifier}"
+                return [again, f"wavemae explain {cell.clause}"]
+        for target in table.targets:
+            for cell in table.cells.get(target, {}).values():
+                if cell.state == "XPASS":
+                    return [f"take {cell.identifier} out of the expected failures of {target}"]
+                if cell.state in ("error", "not run"):
+                    return [f"{self._of(target)} -k {cell.identifier}"]
+        if self.newly is not None:
+            return ["nothing newly fails; --write-baseline beside --baseline makes the file anew"]
+        everything = " ".join(places.spelled(target) for target in table.targets)
+        profile = table.settings.get("profile")
+        if profile == "quick":
+            return [f"{self.command} {everything}  # the default profile asks more"]
+        return ["the same line in CI keeps it so: docs/ci.md"]
+
+    def _of(self, target: str) -> str:
+        spelled = places.spelled(target)
+        profile, seed = (self.table.settings.get(key) for key in ("profile", "seed"))
+        return f"{self.command} {spelled} --profile {profile} --seed {seed}"
+
+
+def _standing(cells: Iterable[Cell]) -> str:
+    """How many of the clauses hold, do not, are not claimed, were not judged."""
+    by_clause: dict[str, set[str]] = {}
+    for cell in cells:
+        by_clause.setdefault(cell.clause, set()).add(cell.state)
+    kinds = ("hold", "do not", "fail as expected", "not claimed", "not judged")
+    named: dict[str, list[str]] = {kind: [] for kind in kinds}
+    for clause in sorted(by_clause, key=lambda clause: int(clause[1:])):
+        states = by_clause[clause]
+        if states & {"FAIL", "XPASS"}:
+            named["do not"].append(clause)
+        elif "xfail" in states:
+            named["fail as expected"].append(clause)
+        elif "pass" in states and not states & {"error", "not run"}:
+            named["hold"].append(clause)
+        elif states == {"not claimed"}:
+            named["not claimed"].append(clause)
+        else:
+            named["not judged"].append(clause)
+    words = [f"{len(named['hold'])} of {len(by_clause)} clauses hold"]
+    if named["do not"]:
+        words.append(f"{len(named['do not'])} do not")
+    for kind in kinds[2:]:
+        if named[kind]:
+            words.append(f"{len(named[kind])} {kind} ({', '.join(named[kind])})")
+    return ", ".join(words)
+
+
+def _rows(table: Table) -> Iterator[str]:
+    """The conformance table: a property a line, a target a column."""
+    widths = {target: max(len(target), len("not claimed")) for target in table.targets}
+    heads = "".join(f"  {target:<{width}}" for target, width in widths.items())
+    yield f"{'property':<26}{heads}".rstrip()
+    names = {name for cells in table.cells.values() for name in cells}
+    for name in sorted(names, key=lambda name: (int(name.partition("-")[0][1:]), name)):
+        found = (table.cells.get(target, {}).get(name) for target in widths)
+        states = zip((cell.state if cell else "" for cell in found), widths.values(), strict=True)
+        yield f"{name:<26}{''.join(f'  {state:<{width}}' for state, width in states)}".rstrip()
+
+
+def _said(cell: Cell) -> str:
+    """What a failure says, in a line."""
+    found = cell.counterexample
+    if not found:
+        return cell.reason
+    return f"{found['what']}: got {found['got']}, wanted {found['wanted']}"
+
+
+def _short(text: str, most: int) -> str:
+    return textwrap.shorten(text, most, placeholder=" ...")
+
+
+def _wrapped(head: str, text: str, lines: int | None = None) -> list[str]:
+    """A paragraph behind a word, cut after so many lines."""
+    return textwrap.wrap(
+        text,
+        _WIDTH,
+        initial_indent=f"{head:<8} ",
+        subsequent_indent=_INDENT,
+        break_long_words=False,
+        break_on_hyphens=False,
+        max_lines=lines,
+        placeholder=" ... (-v has all)",
+    )

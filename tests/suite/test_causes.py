@@ -1,0 +1,184 @@
+"""Failures by cause: what belongs together, what comes first, and what is left out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from wavemae.properties.doors.advice import advised
+from wavemae.properties.doors.causes import SEVERITIES, causes, severity
+from wavemae.properties.doors.report import Cell, Table
+from wavemae.properties.doors.screen import Screen
+
+RAISED = "TypeError came out: float64 is not supported, got torch.float64 of shape (2, 3)"
+
+
+def cell(name: str, what: str, **more: Any) -> Cell:
+    """A failing cell."""
+    found = {"what": what, "got": "1", "wanted": "2", "again": f"again {name}"}
+    return Cell(name, **{"state": "FAIL", "reason": what, "counterexample": found, **more})
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted"),
+    [
+        (cell("C4-oracle", "the value is wrong"), "wrong value or gradient"),
+        (cell("C1-default-reduction", "the value is wrong"), "wrong value or gradient"),
+        (cell("C19-vmap", "the value is wrong", part="C4"), "wrong value or gradient"),
+        (cell("C20-two-ranks", "ranks differ"), "execution"),
+        (cell("C3-shapes", "no exception"), "refusal"),
+        (cell("C16-silent", "it prints"), "manners"),
+        (cell("C14-inputs-untouched", "an input was modified", part="C14"), "manners"),
+        (cell("C4-oracle", RAISED), "crash"),
+        (cell("C18-compile", RAISED, part="raises", elsewhere=True), "crash"),
+        (cell("C18-compile", RAISED, part="raises"), "execution"),
+        (Cell("C7-empty", "FAIL", "its process died after 1.0 s"), "crash"),
+        (Cell("C7-empty", "FAIL", "no answer within 15 s"), "crash"),
+    ],
+)
+def test_severity(found: Cell, wanted: str) -> None:
+    """By what the failure does to a user, not by the clause alone."""
+    assert severity(found) == wanted
+
+
+def test_one_exception_is_one_cause() -> None:
+    """Whatever numbers and dtypes its words name; a different exception is another one."""
+    cells = [
+        cell("C18-compile", RAISED, part="raises"),
+        cell("C4-oracle", RAISED.replace("(2, 3)", "(7,)")),
+        cell("C16-autocast", RAISED.replace("torch.float64 of", "torch.float32 of"), state="also"),
+        cell("C8-excluded-value", "IndexError came out: no"),
+    ]
+    first, second = causes(cells)
+    ids = [each.identifier for each in first.cells]
+    assert ids == ["C4-oracle", "C18-compile", "C16-autocast"]
+    assert [each.identifier for each in second.cells] == ["C8-excluded-value"]
+
+
+def test_what_breaks_in_plain_calls_is_one_cause_with_its_signs() -> None:
+    """What breaks in one kind of situation alone is another; the worst comes first."""
+    cells = [
+        cell("C16-silent", "it prints"),
+        cell("C19-vmap", "the value is wrong", part="C4"),
+        cell("C19-jvp", "the value is wrong", part="C4"),
+        cell("C16-no-grad", "the value is wrong", part="C4", elsewhere=True, state="also"),
+        cell("C4-oracle", "the value is wrong"),
+        cell("C16-autocast", "otherwise put", part="C4", elsewhere=True, state="also"),
+        cell("C17-meta", "the loss", part="C9", elsewhere=True, state="also"),
+        Cell("C5-result", "pass"),
+    ]
+    found = [[each.identifier for each in cause.cells] for cause in causes(cells)]
+    assert found == [
+        ["C4-oracle", "C16-no-grad", "C16-autocast"],
+        ["C19-jvp", "C19-vmap"],
+        ["C16-silent"],
+    ]
+
+
+def table(cells: list[Cell], **more: Any) -> Table:
+    """A table of one target."""
+    made = Table(["a.py"], {"torch": "2", "profile": "quick", "seed": 0}, **more)
+    for each in cells:
+        made.add("a.py", each)
+    return made
+
+
+def screen(cells: list[Cell], **more: Any) -> list[str]:
+    """What the terminal shows of these cells; a whole explanation has twenty lines."""
+    texts = {("a.py", each.identifier): f"{each.identifier}\n" * 20 for each in cells}
+    return Screen(table(cells), texts, {}, **more).lines()
+
+
+def test_sixty_failures_of_one_cause_are_a_screen_and_a_half() -> None:
+    """The first whole, the others by name, the verdict and the next command last; -v has all."""
+    cells = [cell(f"C4-a{n}", "the value is wrong", part="C4") for n in range(60)]
+    lines = screen(cells)
+    assert len(lines) <= 36
+    assert lines.count("C4-a0") == 20
+    assert "C4-a1" not in lines
+    assert lines[-4:] == [
+        "         0 of 1 clauses hold, 1 do not",
+        "         wrong value or gradient: C4 (60)",
+        "next     again C4-a0",
+        "         wavemae explain C4",
+    ]
+    whole = screen(cells, verbose=True)
+    assert all(whole.count(f"C4-a{n}") == 20 for n in range(60))
+    assert "C4-a7                       FAIL" in whole
+
+
+def test_many_causes_are_all_named() -> None:
+    """Whole as long as there is room, then a line or two each."""
+    cells = [cell(f"C{n}-x", f"{'abcdefghijklmnopqrst'[n - 1]} is wrong") for n in range(1, 21)]
+    lines = screen(cells)
+    assert len(lines) <= 80
+    assert sum("cause" in line for line in lines) == 20
+    assert [line for line in lines if "20 of 20" in line] == [
+        "a.py, cause 20 of 20: execution: C20-x"
+    ]
+
+
+def test_colours_are_put_on_by_whoever_prints() -> None:
+    """And nothing else of the text depends on them."""
+    cells = [cell("C4-oracle", "the value is wrong")]
+
+    def paint(text: str, **markup: bool) -> str:
+        return f"<{' '.join(k for k, on in markup.items() if on)}>{text}</>"
+
+    painted = screen(cells, paint=paint)
+    assert "<bold red>a.py, cause 1 of 1: wrong value or gradient</>" in painted
+    assert any(line.startswith("<bold red>verdict  a.py: 1 FAIL") for line in painted)
+
+
+def test_severities_are_told_apart() -> None:
+    """Each clause that does not hold stands under what its failures do."""
+    cells = [
+        cell("C4-oracle", "the value is wrong"),
+        cell("C3-shapes", "no exception"),
+        cell("C8-excluded-value", RAISED),
+        cell("C16-silent", "it prints"),
+        cell("C18-compile", RAISED, part="raises"),
+        Cell("C5-result", "pass"),
+        Cell("C20-two-ranks", "not claimed", "distributed is not claimed"),
+        Cell("C19-vmap", "error", "error in the suite"),
+    ]
+    lines = screen(cells)
+    start = next(n for n, line in enumerate(lines) if line.startswith("verdict"))
+    assert lines[start + 1 : start + 7] == [
+        "         1 of 8 clauses hold, 5 do not, 1 not claimed (C20), 1 not judged (C19)",
+        "         wrong value or gradient: C4",
+        "         crash: C8",
+        "         refusal: C3",
+        "         manners: C16",
+        "         execution: C18",
+    ]
+    assert {line.split(":")[0].strip() for line in lines[start + 2 : start + 7]} == set(SEVERITIES)
+
+
+TRAITS = {"claims": {}, "refused": {"dtypes": ["float32"], "second_order": False}, "notes": []}
+
+
+def test_a_design_is_answered_by_the_claims_that_say_it() -> None:
+    """What is refused already, and what all properties of a clause fail at."""
+    cells = [cell("C13-second-order", "RuntimeError came out: no"), Cell("C4-oracle", "pass")]
+    words, claims = advised(TRAITS, cells)
+    assert words == "raises for float64 and float16 and bfloat16, has no second order"
+    assert claims == "claims=Claims(dtypes=('float32',), second_order=False)"
+    _, claims = advised(TRAITS, [*cells, cell("C18-compile", "Unsupported came out: no")])
+    assert claims == "claims=Claims(dtypes=('float32',), second_order=False, compile=False)"
+    mixed = [*cells, cell("C18-compile", "no"), Cell("C18-export", "pass")]
+    assert "compile" not in advised(TRAITS, mixed)[1]
+
+
+def test_no_advice_where_nothing_fails_or_looks_meant() -> None:
+    """A green run asks for nothing, and a wrong loss is no design."""
+    assert advised(TRAITS, [Cell("C4-oracle", "pass")]) == []
+    nothing = {"claims": {"compile": False}, "refused": {}, "notes": []}
+    assert advised(nothing, [cell("C4-oracle", "the value is wrong")]) == []
+
+
+def test_claims_that_are_stated_stay() -> None:
+    """The line can be pasted over the one that is there."""
+    stated = {**TRAITS, "claims": {"compile": False, "dtypes": ["float32", "float64"]}}
+    _, claims = advised(stated, [cell("C13-second-order", "no")])
+    assert claims == "claims=Claims(compile=False, dtypes=('float32',), second_order=False)"
