@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import doctest
+import hashlib
 import importlib
 import inspect
+import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -83,7 +87,8 @@ def test_public_names_have_docstrings() -> None:
     bare, seen = [], 0
     for module in SHOWN:
         for name, value in public(module):
-            if callable(value) or isinstance(value, (property, staticmethod, classmethod)):
+            kinds = (property, staticmethod, classmethod)
+            if inspect.isclass(value) or inspect.isroutine(value) or isinstance(value, kinds):
                 seen += 1
                 text = inspect.getdoc(value) or ""
                 # A dataclass without one is given its signature.
@@ -91,3 +96,24 @@ def test_public_names_have_docstrings() -> None:
                     bare.append(name)
     assert seen > 40
     assert bare == []
+
+
+def test_the_picture_of_a_run_is_of_the_file_that_is_there() -> None:
+    """docs/run.svg shows the command, and the SHA-256 of the loss that was judged."""
+    picture = (DOCS / "run.svg").read_text(encoding="utf-8").replace("&#160;", " ")
+    assert "$ wavemae verify three_mistakes.py" in picture
+    assert hashlib.sha256((DOCS / "three_mistakes.py").read_bytes()).hexdigest() in picture
+    assert re.findall(r"(?:href|src|url)\W+http", picture) == []
+
+
+def test_the_three_mistakes_are_found(tmp_path: Path) -> None:
+    """Each by a property of its clause; the picture's file has them still."""
+    asked = "C3-shapes or C7-empty or C8-excluded-value"
+    command = [sys.executable, "-m", "wavemae.properties", str(DOCS / "three_mistakes.py")]
+    report = tmp_path / "report.json"
+    command += ["--profile", "quick", "-n", "0", "-k", asked, "--report-json", str(report)]
+    subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=300, check=False)
+    (subject,) = json.loads(report.read_text(encoding="utf-8"))["subjects"]
+    assert {cell["property"]: cell["state"] for cell in subject["cells"]} == dict.fromkeys(
+        asked.split(" or "), "FAIL"
+    )

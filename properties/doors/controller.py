@@ -86,7 +86,6 @@ class Controller:
         self._look_at(chosen)
         config.args[:] = [str(SUITE)]
         self._isolate(config)
-        self._shown(config)
         self.request = replace(self.request, timeout=self.limit)
         self.shows_only = any(getattr(config.option, name, False) for name in _SHOWS_ONLY)
         self._ask(config)
@@ -147,12 +146,14 @@ class Controller:
                 lone = not workers and hasattr(signal, "SIGALRM")
                 option.timeout_method = "signal" if lone else "thread"
 
-    def _shown(self, config: pytest.Config) -> None:
+    @pytest.hookimpl(trylast=True)
+    def pytest_configure(self, config: pytest.Config) -> None:
         """How much is told: with -v all of it, with -vv pytest's own line for each property too."""
         self.verbose = config.option.verbose >= 0  # the command itself says -q
-        self.paint = config.get_terminal_writer().markup
-        if config.option.verbose < 1 and config.pluginmanager.hasplugin("terminalreporter"):
-            config.pluginmanager.register(Progress(config), "wavemae-progress")
+        if config.pluginmanager.hasplugin("terminalreporter"):
+            self.paint = config.get_terminal_writer().markup
+            if config.option.verbose < 1:
+                config.pluginmanager.register(Progress(config), "wavemae-progress")
 
     def _ask(self, config: pytest.Config) -> None:
         """Raise Refused unless device and targets can be used."""

@@ -87,18 +87,18 @@ def _words(tensors: dict[str, Any], case: dict[str, Any]) -> str:
     """What the picture shows, for whoever does not see it."""
     (row, column), mask = tensors["origin"], tensors["mask"]
     shown, whole = (len(mask), len(mask[0])), tuple(case["shape"])
-    masked = sum(bits.count("1") for bits in mask)
     reduction = f", reduction={case['reduction']!r}" if case["reduction"] else ""
-    words = f"{case['function']}{reduction} of x_recon and x of shape {whole[0]} × {whole[1]}"
+    words = f"{case['function']}(x_recon, x, mask{reduction}) of shape ({whole[0]}, {whole[1]})"
     if shown != whole:
         words += f", of which {shown[0]} rows from {row} and {shown[1]} columns from {column}"
-    words += f"; {masked} of {shown[0] * shown[1]} positions masked"
-    odd = [
-        f"{_short(number)} in {name} at row {row + i}, column {column + j}, "
-        + ("masked" if mask[i][j] == "1" else "outside the mask")
-        for name in ("x_recon", "x")
-        for i, numbers in enumerate(tensors[name])
-        for j, number in enumerate(numbers)
-        if not math.isfinite(float(number))
-    ]
-    return "; ".join([words, *odd[:6]]) + (f"; and {len(odd) - 6} more" if len(odd) > 6 else "")
+    words += f"; {sum(bits.count('1') for bits in mask)} of {shown[0] * shown[1]} masked"
+    places: dict[str, list[str]] = {}
+    for name in ("x_recon", "x"):
+        for i, numbers in enumerate(tensors[name]):
+            for j, number in enumerate(numbers):
+                if not math.isfinite(float(number)):
+                    where = "masked" if mask[i][j] == "1" else "outside the mask"
+                    found = places.setdefault(f"{_short(number)} in {name}, {where}: ", [])
+                    found.append(f"({row + i}, {column + j})")
+    odd = (kind + ", ".join(found[:6] + ["…"] * (len(found) > 6)) for kind, found in places.items())
+    return "; ".join([words, *odd])

@@ -167,9 +167,8 @@ def test_the_picture_is_the_case() -> None:
     assert [s.short for s in found.panels[0].squares][:3] == ["0.5", "NaN", "-1.25e+38"]
     assert [panel.name for panel in found.panels] == ["x_recon, float32", "x, float16, transposed"]
     assert found.words == (
-        "masked_mse, reduction='mean' of x_recon and x of shape 2 × 3; 4 of 6 positions masked; "
-        "NaN in x_recon at row 0, column 1, outside the mask; "
-        "+Inf in x_recon at row 1, column 1, masked"
+        "masked_mse(x_recon, x, mask, reduction='mean') of shape (2, 3); 4 of 6 masked; "
+        "NaN in x_recon, outside the mask: (0, 1); +Inf in x_recon, masked: (1, 1)"
     )
     squares = [(s.left, s.top) for panel in found.panels for s in panel.squares]
     assert len(set(squares)) == 12
