@@ -5,7 +5,6 @@ tests/vendor/test_docs.py runs the lines on vendored copies.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
@@ -65,23 +64,21 @@ def test_the_page_names_this_release() -> None:
 
 
 def test_the_lines_stay_quiet_until_something_changes(project: Path) -> None:
-    """Accept a faulty loss; check it; mend it; break it; the job, and the hook, say the same."""
+    """The job fails on a loss that got worse; accepted, the lines and the hook pass."""
     install, verify = STEPS
-    job = install + " ".join(verify.split()) + "\n"
     (entry,) = re.findall(r"^ +entry: (.*)$", HOOK, re.MULTILINE)
-    loss = project / "mypkg" / "losses.py"
     assert shell(ACCEPT, project).returncode == 0
-    assert shell(CHECK, project).returncode == 0
-    loss.write_text(WRONG, encoding="utf-8")
-    for lines in (CHECK, job, install + entry):
-        done = shell(lines, project)
-        assert done.returncode == 1, done.stdout + done.stderr
-        assert "C7-empty" in done.stdout
-    assert shell(ACCEPT, project).returncode == 0
-    assert shell(job, project).returncode == 0
+    (project / "mypkg" / "losses.py").write_text(WRONG, encoding="utf-8")
+    done = shell(install + " ".join(verify.split()), project)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "C7-empty" in done.stdout
     assert "`C7-empty`" in (project / "summary.md").read_text(encoding="utf-8")
     assert "<title>mypkg/losses.py" in (project / "report.html").read_text(encoding="utf-8")
-    assert json.loads((project / "report.json").read_text(encoding="utf-8"))["date"]
+    (project / "report.json").replace(project / "wavemae.json")  # a report is a baseline
+    for lines in (CHECK, install + entry):
+        done = shell(lines, project)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "0 newly failing" in done.stdout
     assert (project / "wavemae.html").is_file()
 
 
