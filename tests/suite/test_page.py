@@ -45,7 +45,7 @@ def example(
         "bound": "exact",
         "case": case.to_dict(),
         "tensors": window(case),
-        "script": f"print('''{words}''')\n# " + words,
+        "script": f"print('''\n```\n{words}''')\n# " + words,
         "again": f"python -m wavemae.properties {words}",
     }
 
@@ -153,7 +153,7 @@ def test_the_page_holds_all_of_the_report() -> None:
             assert cell["reason"] in text
     for key in ("date", "torch", "python", "platform", "profile"):
         assert report[key] in text
-    assert "print(&#39;&#39;&#39;the value changes" in text
+    assert "```\nthe value changes&#39;&#39;&#39;)" in text
 
 
 def test_the_picture_is_the_case() -> None:
