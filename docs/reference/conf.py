@@ -13,12 +13,13 @@ author = "the wavemae developers"
 version = release = wavemae.__version__
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 html_theme = "alabaster"
+html_sidebars = {"**": ["about.html", "localtoc.html", "searchfield.html"]}
 html_show_copyright = False
 html_copy_source = False
 nitpicky = True
 nitpick_ignore_regex = [
     # Others' names are not looked up, since that takes a network.
-    (r"py:.*", r"(torch|Tensor|collections|hypothesis|SearchStrategy)\b.*"),
+    (r"py:.*", r"(torch|Tensor|numpy|collections|hypothesis|SearchStrategy)\b.*"),
     # A default made by a factory is no Python, and Sphinx then splits the types at their commas.
     (r"py:class", r"tuple\[\w+"),
 ]
