@@ -19,6 +19,8 @@ import pytest
 GUIDE = (Path(__file__).parents[1] / "docs" / "guide.md").read_text(encoding="utf-8")
 FILES = dict(re.findall(r"```python\n# (\w+\.py)\n(.*?)```", GUIDE, re.DOTALL))
 EXITS = dict(re.findall(r"`python -m wavemae.properties (\w+\.py):SUBJECT` exits with (\d)", GUIDE))
+SEVERAL = re.findall(r"`wavemae verify ((?:\w+\.py:\w+ ?)+)` exits with 0", GUIDE)
+NAMED = re.findall(r"`wavemae verify (named\.py:\w+)`", GUIDE)
 HEAVY = ("cpp_kernel.py", "jax_loss.py")
 in_wild = importlib.util.find_spec("jax") is not None
 
@@ -58,8 +60,11 @@ def verify(folder: Path, name: str) -> dict[str, Any]:
 
 def test_every_file_is_run() -> None:
     """The guide says of each subject how it ends, and each has a test here."""
-    subjects = {name for name, text in FILES.items() if "SUBJECT = Subject(" in text}
-    assert subjects == set(EXITS) == {"kernel.py", "keep.py", "multiply.py", *HEAVY}
+    subjects = {name for name, text in FILES.items() if "= Subject(" in text}
+    targets = [target for line in SEVERAL for target in line.split()] + NAMED
+    assert subjects == {*EXITS, *(target.partition(":")[0] for target in targets)}
+    assert {*EXITS} == {"kernel.py", "keep.py", "multiply.py", *HEAVY}
+    assert len(targets) == 4
 
 
 @pytest.mark.parametrize("name", ["kernel.py", "keep.py"])
@@ -73,6 +78,22 @@ def test_right_losses_are_green(folder: Path, name: str) -> None:
 def test_the_common_formula_is_not(folder: Path) -> None:
     """The clauses that the guide names are among the violated ones."""
     assert {"C7", "C8", "C12"} <= set(verify(folder, "multiply.py")["violated"])
+
+
+def test_adapters_are_green(folder: Path) -> None:
+    """Other names, other reductions, another mask: those clauses that an adapter could break."""
+    (line,) = SEVERAL
+    chosen = ["--clause", "C1,C4,C7", "--profile", "quick", "-n", "0"]
+    done = run(folder, "-m", "wavemae", "verify", *line.split(), *NAMED, *chosen)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_other_names_are_found(folder: Path) -> None:
+    """The guide's file without our names is answered by the function that it has, and exit 2."""
+    done = run(folder, "-m", "wavemae", "verify", "spectra.py")
+    assert done.returncode == 2
+    assert "it has reconstruction_error(x_recon" in done.stderr
+    assert 'SUBJECT = Subject("reconstruction_error", masked_mse=spectra.' in done.stderr
 
 
 @pytest.mark.skipif(not in_wild, reason="minutes, and JAX: run by `tox run -e wild`")

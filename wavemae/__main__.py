@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 from . import __version__
-from .properties.doors import subcommands as suite
+from .properties import subcommands as suite
 from .vendor import command as vendor
 
 # Each adds its subcommand's parser, and to that the defaults `run`, what is called with the parsed

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
+
+from .causes import severity
 
 if TYPE_CHECKING:
     from .report import Cell
 
-# Claims that stand behind all properties of some clauses, so that if all fail it looks meant.
-_OF_CLAUSES = {"strict_inputs": ("C3",), "compile": ("C18",), "distributed": ("C20",)}
+# Claims that stand behind all properties of a clause, so that if all raise it looks meant.
+_OF_CLAUSES = {"compile": "C18", "distributed": "C20"}
 _IN_WORDS = {
     "gradients": "has no gradients",
     "second_order": "has no second order",
@@ -21,6 +24,7 @@ _IN_WORDS = {
     "strict_inputs": "checks no arguments",
     "half_result": "gives half results for half inputs",
 }
+_RAISED = re.compile(r"came out|raised|\w+(Error|Exception)\b")
 _ALL_DTYPES = ("float32", "float64", "float16", "bfloat16")
 _ALL_REDUCTIONS = ("sum", "mean", "batch_mean")
 
@@ -34,10 +38,13 @@ def advised(traits: Mapping[str, Any], cells: Iterable[Cell]) -> list[str]:
     if not traits or not any(cell.state == "FAIL" for cell in kept):
         return []
     stated, refused = dict(traits["claims"]), dict(traits["refused"])
-    for claim, clauses in _OF_CLAUSES.items():
-        asked = [cell for cell in kept if cell.clause in clauses]
-        if asked and all(cell.state == "FAIL" and not cell.elsewhere for cell in asked):
+    for claim, clause in _OF_CLAUSES.items():
+        asked = [cell for cell in kept if cell.clause == clause]
+        if asked and all(_raises(cell) for cell in asked):
             refused[claim] = False
+    asked = [cell for cell in kept if cell.clause == "C3"]
+    if sum(cell.state == "FAIL" and severity(cell) == "refusal" for cell in asked) > len(asked) / 2:
+        refused["strict_inputs"] = False
     if refused.get("gradients") is False:
         for claim in ("second_order", "forward_mode"):
             refused.pop(claim, None)
@@ -46,6 +53,13 @@ def advised(traits: Mapping[str, Any], cells: Iterable[Cell]) -> list[str]:
     words = ", ".join(_words(claim, value, stated) for claim, value in refused.items())
     fields = (f"{claim}={_shown(value)}" for claim, value in {**stated, **refused}.items())
     return [words, f"claims=Claims({', '.join(fields)})"]
+
+
+def _raises(cell: Cell) -> bool:
+    """Whether an exception is what fails here, and here alone."""
+    found = cell.counterexample
+    said = f"{found['what']} {found['got']}" if found else cell.reason
+    return cell.state == "FAIL" and not cell.elsewhere and bool(_RAISED.search(said))
 
 
 def _words(claim: str, value: Any, stated: Mapping[str, Any]) -> str:

@@ -125,7 +125,7 @@ def compare(old: Mapping[str, Any], new: Mapping[str, Any]) -> Comparison:
         if old.get(key) != new.get(key)
     ]
     for words, report in (("before", old), ("now", new)):
-        if report.get("narrowed_by"):
+        if report.get("narrowed_by") and old.get("narrowed_by") != new.get("narrowed_by"):
             notes.append(f"{words} only {', '.join(report['narrowed_by'])}")
         if report.get("interrupted_by"):
             notes.append(f"the run {words} was ended by {report['interrupted_by']}")

@@ -1,14 +1,15 @@
 """Failures by what is behind them: one mistake fails many properties, and is to be read once.
 
-A cause is told by what the failures say: an exception by its type and words, anything else by the
-part of the contract that broke, by how, and by whether it breaks in plain calls or in one kind of
-situation alone. It decides what is shown first and nothing else; no verdict depends on it.
+A cause is told by what the failures say: an exception by its type and words; anything else by the
+part of the contract that broke, and by whether it breaks in plain calls or in one kind of situation
+alone. A wrong value is followed by wrong sums, gradients and derivatives, which then belong to it.
+This decides what is shown first and together, and nothing else: no verdict depends on it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,9 +18,18 @@ if TYPE_CHECKING:
 
 # What a failure does to whoever uses the loss, worst first.
 SEVERITIES = ("wrong value or gradient", "crash", "refusal", "manners", "execution")
+_WRONG, _CRASH, _REFUSAL, _MANNERS, _EXECUTION = SEVERITIES
 _SITUATIONS = ("C16", "C17", "C18", "C19", "C20")
-_ENDED = re.compile(r"(its process died|no answer within)")
-_WRONG = re.compile(r"the (value|gradient)")
+_ENDED = re.compile(r"its process died|no answer within")
+_NUMBER = re.compile(r"the (value|gradient|\S+ derivative|result is wrong)|\w+ over \w+")
+# What breaks with a part of the contract in plain calls, where that breaks: the value itself, what
+# stands outside the mask, the gradient. C5 and C7 are mistakes of their own kind.
+_FOLLOW = {
+    "C4": ("C6", "C8", "C9", "C10", "C11", "C12", "C13"),
+    "C8": ("C12", "C13"),
+    "C11": ("C12", "C13"),
+}
+Key = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -27,14 +37,14 @@ class Cause:
     """Failures of one target that have one thing behind them.
 
     Attributes:
-        severity: the worst of its cells, one of `SEVERITIES`.
-        what: what broke, in words.
-        cells: its failures, the one that shows it best first.
+        severity: of its first failure, one of `SEVERITIES`.
+        cells: its failures, the one that shows it best first; no other state than FAIL and "also".
+        following: failures that may have another cause, but are likely to go with this one.
     """
 
     severity: str
-    what: str
     cells: tuple[Cell, ...]
+    following: tuple[Cell, ...] = ()
 
     @property
     def first(self) -> Cell:
@@ -45,58 +55,87 @@ def severity(cell: Cell) -> str:
     """What a failing cell is about, one of `SEVERITIES`."""
     what = _what(cell)
     if _ENDED.match(what):
-        return "crash"
+        return _CRASH
     if _came_out(what):
         alone = cell.clause in _SITUATIONS[1:] and not cell.elsewhere
-        return "execution" if alone else "crash"
+        return _EXECUTION if alone else _CRASH
     number = _number(_part(cell))
-    if _WRONG.match(what) or 4 <= number <= 13:
-        return "wrong value or gradient"
-    return "refusal" if number < 4 else "manners" if number <= 16 else "execution"
+    if _NUMBER.match(what) or 4 <= number <= 13:
+        return _WRONG
+    return _REFUSAL if number < 4 else _MANNERS if number <= 16 else _EXECUTION
 
 
 def causes(cells: Iterable[Cell]) -> list[Cause]:
     """The causes behind the failing cells of one target, worst first.
 
-    What is "also" joins the cause that it is a sign of; where all of a cause is "also", as with an
-    expected failure, it is none of those returned.
+    What is "also" joins the cause that it is a sign of; where there is none, as with an expected
+    failure, it is left out.
     """
-    groups: dict[tuple[str, ...], list[Cell]] = {}
-    strays = []
-    failing = sorted(cells, key=_order)
+    failing = sorted((cell for cell in cells if cell.state in ("FAIL", "also")), key=_order)
+    groups: dict[Key, list[Cell]] = {}
     for cell in failing:
         if cell.state == "FAIL":
             groups.setdefault(_key(cell), []).append(cell)
     for cell in failing:
-        if cell.state == "also":
-            groups.get(_key(cell), strays).append(cell)
-    for cell in strays:  # the same part, otherwise put
-        parts = (group for key, group in groups.items() if key[:2] == _key(cell)[:2])
-        next(parts, []).append(cell)
-    found = [_cause(group) for group in groups.values()]
+        if cell.state == "also" and _key(cell) in groups:
+            groups[_key(cell)].append(cell)
+    following = {key: [*_followers(key, groups)] for key in groups}
+    behind = {follower for found in following.values() for follower in found}
+    strays = [cell for cell in failing if cell.state == "also" and _key(cell) not in groups]
+    found = []
+    for key, group in groups.items():
+        if key in behind:
+            continue
+        more = [cell for follower in following[key] for cell in groups[follower]]
+        more += [cell for cell in strays if _part(cell) in _FOLLOW.get(key[1], ()) and not key[0]]
+        group.sort(key=lambda cell, part=key[1]: _order(cell, part))  # type: ignore[misc]
+        found.append(Cause(severity(group[0]), tuple(group), tuple(more)))
     return sorted(found, key=lambda cause: (SEVERITIES.index(cause.severity), _order(cause.first)))
 
 
-def _cause(cells: list[Cell]) -> Cause:
-    worst = min((severity(cell) for cell in cells), key=SEVERITIES.index)
-    return Cause(worst, _what(cells[0]), tuple(cells))
+def _followers(key: Key, groups: Iterable[Key]) -> Iterator[Key]:
+    """The groups that a group is likely to bring with it."""
+    place, part, *_ = key
+    if place or part not in _FOLLOW or len(key) > 2:
+        return
+    stronger = [other for other in _FOLLOW if part in _FOLLOW[other] and ("", other) in groups]
+    if stronger:
+        return
+    for other in groups:
+        if other == key or len(other) > 2:
+            continue
+        if other[1] in _FOLLOW[part] or (other[0] and other[1] in (part, _WRONG)):
+            yield other
 
 
-def _order(cell: Cell) -> tuple[bool, bool, int, str]:
-    """What shows a cause best comes first: what fails, in plain calls, under an early clause."""
-    return cell.state != "FAIL", cell.elsewhere, _number(cell.clause), cell.identifier
+def _order(cell: Cell, part: str = "") -> tuple[bool, bool, bool, int, int, str]:
+    """What shows a cause best: in plain calls, under its own clause, with a short program."""
+    script = (cell.counterexample or {}).get("script") or ""
+    return (
+        cell.state != "FAIL",
+        cell.elsewhere,
+        cell.clause != (part or _part(cell)),
+        _number(cell.clause),
+        len(script.splitlines()),
+        cell.identifier,
+    )
 
 
-def _key(cell: Cell) -> tuple[str, ...]:
-    """What the failures of one cause have in common."""
+def _key(cell: Cell) -> Key:
+    """What the failures of one cause have in common: where, which part, and how, if that tells."""
     what = _what(cell)
     if ended := _ENDED.match(what):
-        return "", ended[1]
+        return "", "", ended[0]
     if said := _came_out(what):
-        return "", said
-    alone = cell.clause in _SITUATIONS and not cell.elsewhere
-    place = cell.clause if alone else ""
-    return place, _part(cell), _plain(what)
+        return "", "", said
+    kind, part = severity(cell), _part(cell)
+    place = cell.clause if cell.clause in _SITUATIONS and not cell.elsewhere else ""
+    if kind == _WRONG:
+        return place, "C4" if part in ("C1", "C2", "C3") else _WRONG if part == place else part
+    if kind == _MANNERS:
+        return place, part, _plain(what)
+    wrong = kind == _EXECUTION and re.search(r"the (value|gradient)", what)
+    return place, _WRONG if wrong else part
 
 
 def _part(cell: Cell) -> str:

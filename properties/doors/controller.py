@@ -149,11 +149,15 @@ class Controller:
     @pytest.hookimpl(trylast=True)
     def pytest_configure(self, config: pytest.Config) -> None:
         """How much is told: with -v all of it, with -vv pytest's own line for each property too."""
-        self.verbose = config.option.verbose >= 0  # the command itself says -q
-        if config.pluginmanager.hasplugin("terminalreporter"):
+        given = config.option.verbose + 2  # the command itself says -qq
+        self.verbose = given > 0
+        plugins = config.pluginmanager
+        if given > 1 or self.shows_only:
+            config.option.verbose = given - 1
+        elif plugins.hasplugin("terminalreporter"):
+            plugins.register(Progress(config), "wavemae-progress")
+        if plugins.hasplugin("terminalreporter"):
             self.paint = config.get_terminal_writer().markup
-            if config.option.verbose < 1:
-                config.pluginmanager.register(Progress(config), "wavemae-progress")
 
     def _ask(self, config: pytest.Config) -> None:
         """Raise Refused unless device and targets can be used."""

@@ -25,6 +25,13 @@ class Progress:
         self.total = self.done = self.failing = self.width = 0
         self.told = time.monotonic()
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        """Nobody needs to know which nodes come up and go down."""
+        plugins = session.config.pluginmanager
+        if plugins.hasplugin("terminaldistreporter"):
+            plugins.unregister(name="terminaldistreporter")
+
     @pytest.hookimpl(wrapper=True)
     def pytest_report_teststatus(self) -> Iterator[Any]:
         """The category stays, for pytest's last line; there are no dots."""

@@ -66,7 +66,8 @@ class Screen:
     def lines(self, compared: Iterable[str] = ()) -> list[str]:
         """All of it; `compared` are the lines on a baseline."""
         table = [*_rows(self.table), ""] if self.verbose else []
-        end = [*self._others(), *self._advice(), *self._judged(), *compared, *self._verdicts()]
+        end = [*self._others(), *self._advice(), *self._judged(), *self._verdicts()]
+        end += [*compared, *self._next_lines()]
         found = [c for target in self.table.targets for c in self.causes[target]]
         room = _LINES + 12 * (len(self.table.targets) - 1) - len(end) - 2 * len(found)
         return [*self._causes(room), *table, *end]
@@ -88,9 +89,10 @@ class Screen:
                     yield from self._like(target, cause)
                 else:
                     cell = cause.first
-                    yield f"{self.paint(title, bold=True, red=True)}: {cell.identifier}"
-                    more = f", and {len(cause.cells) - 1} more" if len(cause.cells) > 1 else ""
-                    yield textwrap.shorten(f"  {_said(cell)}", _WIDTH - len(more)) + more
+                    others = len(cause.cells) + len(cause.following) - 1
+                    more = f" and {others} more" if others else ""
+                    yield f"{self.paint(title, bold=True, red=True)}: {cell.identifier}{more}"
+                    yield f"  {_short(_said(cell), _WIDTH)}"
             if found:
                 yield ""
 
@@ -100,14 +102,15 @@ class Screen:
 
     def _like(self, target: str, cause: Cause) -> Iterator[str]:
         """The other failures of a cause: by name, or whole."""
-        others = cause.cells[1:]
         if self.verbose:
-            for cell in others:
+            for cell in (*cause.cells[1:], *cause.following):
                 yield ""
                 yield from self._whole(target, cell)
-        elif others:
-            names = ", ".join(cell.identifier for cell in others)
-            yield from _wrapped(f"in {len(others)} more", names, lines=3)
+        else:
+            likewise = [cell.identifier for cell in cause.cells[1:]]
+            yield from _wrapped("likewise", ", ".join(likewise), lines=3)
+            may = [cell.identifier for cell in cause.following]
+            yield from _wrapped("may go with it", ", ".join(may), lines=3)
 
     def _others(self) -> Iterator[str]:
         """What is neither green nor a violation: a line for each reason."""
@@ -126,7 +129,8 @@ class Screen:
 
     def _strays(self, target: str) -> list[str]:
         """What fails in plain calls too, and belongs to no cause that is told."""
-        told = {cell.identifier for cause in self.causes[target] for cell in cause.cells}
+        found = self.causes[target]
+        told = {cell.identifier for cause in found for cell in (*cause.cells, *cause.following)}
         also = [cell for cell in self._told(target) if cell.state == "also"]
         return [cell.identifier for cell in also if cell.identifier not in told]
 
@@ -166,6 +170,8 @@ class Screen:
             yield self.paint(f"verdict  {table.verdict(target)}", bold=True, red=bad, green=not bad)
             if len(table.targets) <= _MOST_DETAILED and table.cells.get(target):
                 yield from self._detail(target)
+
+    def _next_lines(self) -> Iterator[str]:
         first, *rest = self._next()
         yield f"next     {first}"
         yield from (_INDENT + line for line in rest)

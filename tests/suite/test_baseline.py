@@ -13,11 +13,9 @@ from wavemae.properties.doors import baseline
 from wavemae.__main__ import main
 
 WRONG = """
-import torch
 from wavemae.models import losses
 def masked_mse(x_recon, x, mask, *, reduction="mean"):
-    {mended}
-    return losses.masked_mse(x_recon, x, mask, reduction=reduction){added}
+    return losses.masked_mse(x_recon, x, mask, reduction=reduction) + ({})
 """
 
 
@@ -132,11 +130,11 @@ def test_a_baseline_is_made_kept_and_renewed(
 ) -> None:
     """Today's failures pass; a new one does not, and is the only one told; a fixed one is said."""
     monkeypatch.chdir(tmp_path)
-    command = ["loss.py", "--profile", "quick", "-n", "0", "--clause", "C4,C7"]
-    guarded = [*command, "--baseline", "base.json"]
-    loss = Path("loss.py")
-    loss.write_text(WRONG.format(mended="", added=" + (0 if mask.any() else 1)"))
-    assert verify(command) == 1
+    options = ["--profile", "quick", "-n", "0", "-k", "C4-oracle or C7-empty"]
+    baseline = ["--baseline", "base.json"]
+    guarded = ["was.py", *options, *baseline]
+    Path("was.py").write_text(WRONG.format("0 if mask.any() else 1"))
+    assert verify(["was.py", *options]) == 1
     assert verify(guarded) == 2  # there is none yet
     assert verify([*guarded, "--write-baseline"]) == 0
     capfd.readouterr()
@@ -144,11 +142,13 @@ def test_a_baseline_is_made_kept_and_renewed(
     output = capfd.readouterr().out
     assert "C7-empty" in output.partition("still")[2]
     assert "cause 1" not in output
-    loss.write_text(WRONG.format(mended="if not mask.any(): return 0 * x.sum()", added=" + 1"))
+    guarded[0] = "is.py"  # this process has imported the other one
+    Path("is.py").write_text(WRONG.format("1 if mask.any() else 0"))
     assert verify(guarded) == 1
     output = capfd.readouterr().out
-    assert "newly    loss.py C4-oracle: the value is wrong" in output
-    assert "fixed    loss.py C7-empty" in output
+    assert "note     was.py before, is.py now" in output
+    assert "newly    is.py C4-oracle: the value is wrong" in output
+    assert "fixed    is.py C7-empty" in output
     assert output.count("cause 1 of 1") == 1
     assert verify([*guarded, "--write-baseline"]) == 0
     assert verify(guarded) == 0

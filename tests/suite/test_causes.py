@@ -68,11 +68,34 @@ def test_what_breaks_in_plain_calls_is_one_cause_with_its_signs() -> None:
         Cell("C5-result", "pass"),
     ]
     found = [[each.identifier for each in cause.cells] for cause in causes(cells)]
-    assert found == [
-        ["C4-oracle", "C16-no-grad", "C16-autocast"],
-        ["C19-jvp", "C19-vmap"],
-        ["C16-silent"],
+    assert found == [["C4-oracle", "C16-autocast", "C16-no-grad"], ["C16-silent"]]
+    value = causes(cells)[0]
+    assert [each.identifier for each in value.following] == ["C19-jvp", "C19-vmap", "C17-meta"]
+    without = [each for each in cells if each.identifier != "C4-oracle"]
+    found = [[each.identifier for each in cause.cells] for cause in causes(without)]
+    assert found == [["C19-jvp", "C19-vmap"], ["C16-silent"]]
+
+
+def test_what_follows_is_told_with_what_it_follows() -> None:
+    """A wrong value brings wrong gradients, a leak wrong zeros; C5 and C7 are their own."""
+    cells = [
+        cell("C8-excluded-value", "the value changes with what stands outside the mask"),
+        cell("C12-excluded-gradient", "the gradient of x outside the mask is not zero"),
+        cell("C7-empty", "the value is wrong"),
+        cell("C5-result", "the result is of another kind"),
     ]
+
+    def told(cells: list[Cell]) -> list[list[str]]:
+        each = [(*cause.cells, *cause.following) for cause in causes(cells)]
+        return [[cell.clause for cell in cause] for cause in each]
+
+    assert told(cells) == [["C5"], ["C7"], ["C8", "C12"]]
+    assert told([*cells, cell("C4-oracle", "the value is wrong")]) == [
+        ["C4", "C8", "C12"],
+        ["C5"],
+        ["C7"],
+    ]
+    assert told(cells[1:]) == [["C5"], ["C7"], ["C12"]]
 
 
 def table(cells: list[Cell], **more: Any) -> Table:
@@ -108,14 +131,15 @@ def test_sixty_failures_of_one_cause_are_a_screen_and_a_half() -> None:
 
 
 def test_many_causes_are_all_named() -> None:
-    """Whole as long as there is room, then a line or two each."""
-    cells = [cell(f"C{n}-x", f"{'abcdefghijklmnopqrst'[n - 1]} is wrong") for n in range(1, 21)]
+    """Whole as long as there is room, then two lines each."""
+    errors = [f"{letter.upper()}Error" for letter in "abcdefghijklmnopqrst"]
+    cells = [cell(f"C{n}-x", f"{error} came out: no") for n, error in enumerate(errors, 1)]
     lines = screen(cells)
     assert len(lines) <= 80
-    assert sum("cause" in line for line in lines) == 20
-    assert [line for line in lines if "20 of 20" in line] == [
-        "a.py, cause 20 of 20: execution: C20-x"
-    ]
+    assert sum(", cause " in line for line in lines) == 20
+    assert "a.py, cause 20 of 20: execution: C20-x" in lines
+    assert sum(line == "C1-x" for line in lines) == 20
+    assert "C2-x" not in lines
 
 
 def test_colours_are_put_on_by_whoever_prints() -> None:

@@ -20,7 +20,7 @@ FLOORS = (
     ("clauses",),
     ("run",),
     ("doors",),
-    ("__init__", "__main__"),
+    ("__init__", "__main__", "subcommands"),
 )
 
 

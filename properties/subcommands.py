@@ -53,7 +53,7 @@ def add_compare(commands: _Commands) -> None:
 
 
 def _verify(parsed: argparse.Namespace) -> int:
-    from ..__main__ import main
+    from .__main__ import main
 
     script = Path(sys.argv[0]).name != "__main__.py"
     if script and not getattr(sys.flags, "safe_path", False) and "" not in sys.path:
@@ -62,7 +62,7 @@ def _verify(parsed: argparse.Namespace) -> int:
 
 
 def _explain(parsed: argparse.Namespace) -> int:
-    from . import explaining
+    from .doors import explaining
 
     try:
         print("\n".join(explaining.explained(parsed.name)))
@@ -73,7 +73,7 @@ def _explain(parsed: argparse.Namespace) -> int:
 
 
 def _compare(parsed: argparse.Namespace) -> int:
-    from . import baseline
+    from .doors import baseline
 
     try:
         old, new = baseline.read(parsed.old), baseline.read(parsed.new)
