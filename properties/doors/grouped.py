@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 # What each state means, those first that a reader looks for first.
@@ -22,22 +22,31 @@ MEANING = {
 
 @dataclass(frozen=True)
 class Group:
-    """Cells with one cause, or else in one state: of which kind, what it says, those that show it.
+    """Cells with one cause, or else in one state.
 
-    `kind` is a severity for a cause, and a state else.
+    Attributes:
+        kind: a severity for a cause, and a state else.
+        says: what broke, or what the state means.
+        cells: the one that shows it best first.
+        following: cells that may have another cause, but are likely to go with this one; none is
+            in two groups.
     """
 
     kind: str
     says: str
     cells: list[dict[str, Any]]
+    following: list[dict[str, Any]] = field(default_factory=list)
 
 
 def told(subject: dict[str, Any]) -> Iterable[Group]:
     """What a report says of a subject apart from "pass" and "not claimed", causes first."""
     left = {c["property"]: c for c in subject["cells"] if c["state"] not in ("pass", "not claimed")}
     for cause in subject["causes"]:
-        cells = [left.pop(identifier) for identifier in cause["properties"]]
-        yield Group(cause["severity"], cause["what"], cells)
+        cells, following = (
+            [left.pop(identifier) for identifier in cause[which] if identifier in left]
+            for which in ("properties", "following")
+        )
+        yield Group(cause["severity"], cause["what"], cells, following)
     for state, meaning in MEANING.items():
         cells = [cell for cell in left.values() if cell["state"] == state]
         cells.sort(key=lambda cell: by_clause(cell["property"]))

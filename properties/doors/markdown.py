@@ -72,25 +72,32 @@ def _explained(subject: dict[str, Any]) -> Iterable[str]:
         yield from (f"### {text(subject['target'])}", "")
     for group in groups:
         yield from (f"**{group.kind}**: {text(group.says)}", "")
-        shown = group.cells[0]["counterexample"]
-        for (state, reason), cells in groupby(group.cells, lambda c: (c["state"], c["reason"])):
-            names = ", ".join(f"`{cell['property']}`" for cell in cells)
-            yield f"- {state} {names}: {text(reason)}"
-            yield from (f"  {line}".rstrip() for line in _found(shown))
-            shown = None
+        yield from _listed(group.cells)
+        if group.following:
+            yield from ("", "May go with it:", "", *_listed(group.following))
         yield ""
+        yield from _found(group.cells[0])
 
 
-def _found(example: dict[str, Any] | None) -> Iterable[str]:
+def _listed(cells: list[dict[str, Any]]) -> Iterable[str]:
+    """A line for each reason, with the properties that gave it."""
+    for (state, reason), alike in groupby(cells, lambda cell: (cell["state"], cell["reason"])):
+        names = ", ".join(f"`{cell['property']}`" for cell in alike)
+        yield f"- {state} {names}: {text(reason)}"
+
+
+def _found(cell: dict[str, Any]) -> Iterable[str]:
+    """What came and what was wanted, a program, and the command that runs it again."""
+    example = cell["counterexample"]
     if example is None:
         return
     got, wanted, bound = (code(example[name]) for name in ("got", "wanted", "bound"))
-    yield f"got {got}, wanted {wanted}, allowed {bound}"
+    yield f"`{cell['property']}` got {got}, wanted {wanted}, allowed {bound}."
     yield ""
     if example["script"]:
         yield from ("<details><summary>A program that shows it</summary>", "")
         yield from (*block(example["script"]), "", "</details>", "")
-    yield f"again: {code(example['again'])}"
+    yield from (f"Again: {code(example['again'])}", "")
 
 
 def _table(subjects: list[dict[str, Any]]) -> Iterable[str]:

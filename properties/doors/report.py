@@ -169,8 +169,10 @@ class Table:
                     "causes": [
                         {
                             "severity": cause.severity,
-                            "what": cause.what,
+                            "what": (cause.first.counterexample or {}).get("what")
+                            or cause.first.reason,
                             "properties": [cell.identifier for cell in cause.cells],
+                            "following": [cell.identifier for cell in cause.following],
                         }
                         for cause in causes.causes(self.cells.get(target, {}).values())
                     ],

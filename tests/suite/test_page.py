@@ -115,7 +115,11 @@ def test_reports_fit_the_schema_and_are_read_again(tmp_path: Path) -> None:
     jsonschema.validate(report, SCHEMA)
     assert report == made.as_json()
     for subject in report["subjects"]:
-        named = [name for cause in subject["causes"] for name in cause["properties"]]
+        named = [
+            name
+            for cause in subject["causes"]
+            for name in (*cause["properties"], *cause["following"])
+        ]
         failed = [cell["property"] for cell in subject["cells"] if cell["state"] == "FAIL"]
         assert sorted(named) == sorted(failed)
 
@@ -215,8 +219,9 @@ def test_markdown_has_reasons() -> None:
     text = markdown.summary(table().as_json())
     value, crash = (text.index(f"**{kind}**") for kind in ("wrong value or gradient", "crash"))
     assert value < text.index("- FAIL `C8-excluded-value`") < crash < text.index("| property |")
+    assert "May go with it:\n\n- FAIL `C12-excluded-gradient`: the value changes" in text
     assert "- skipped `C20-two-ranks`: torch is too old" in text
-    assert text.count("```python") == 4
+    assert text.count("```python") == 3
 
 
 def contrast(one: str, other: str) -> float:
@@ -301,7 +306,7 @@ def test_the_page_without_javascript_and_in_the_dark(browser: Browser, tmp_path:
     browser.open(file.as_uri())
     assert browser.settles(COUNTS, [6, len(catalogue.entries())])
     assert browser.evaluate(SHOWN.format("form, .program button")) == 0
-    assert browser.evaluate(SHOWN.format("details[open] svg")) == 4
+    assert browser.evaluate(SHOWN.format("details[open] svg")) == 3
     papers = []
     for scheme in ("light", "dark"):
         feature = {"name": "prefers-color-scheme", "value": scheme}
