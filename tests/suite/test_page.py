@@ -17,6 +17,7 @@ import pytest
 import wavemae.properties
 from wavemae.properties import Case, Mask, Operand
 from wavemae.properties.doors import baseline, catalogue, markdown, page
+from wavemae.properties.doors.picture import picture
 from wavemae.properties.doors.report import Cell, Table
 from wavemae.properties.inputs.window import COLUMNS, ROWS, window
 
@@ -162,7 +163,7 @@ def test_the_page_holds_all_of_the_report() -> None:
 
 def test_the_picture_is_the_case() -> None:
     """A square for each element, by the mask; what is not finite is marked, and said in words."""
-    found = page.picture(example(LEAK))
+    found = picture(example(LEAK))
     assert found is not None
     kinds = [[square.kind for square in panel.squares] for panel in found.panels]
     mask = ["masked", "outside", "masked", "masked", "masked", "outside"]
