@@ -20,6 +20,8 @@ nitpicky = True
 nitpick_ignore_regex = [
     # Others' names are not looked up, since that takes a network.
     (r"py:.*", r"(torch|Tensor|numpy|collections|hypothesis|SearchStrategy)\b.*"),
+    # What a finding carries for the suite itself.
+    (r"py:class", r"wavemae\.properties\.judge\..*"),
     # A default made by a factory is no Python, and Sphinx then splits the types at their commas.
     (r"py:class", r"tuple\[\w+"),
 ]
