@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import io
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from . import __version__
-from .properties import subcommands as suite
 from .vendor import command as vendor
 
 # Each adds its subcommand's parser, and to that the defaults `run`, what is called with the parsed
 # arguments and returns the exit code, and `parser`, itself, which complains of arguments that are
 # too many. What it needs, torch above all, it imports when it runs.
-_SUBCOMMANDS = (suite.add_verify, suite.add_explain, suite.add_compare, vendor.add_to)
+_Add = Callable[["argparse._SubParsersAction[argparse.ArgumentParser]"], None]
+_SUBCOMMANDS: tuple[_Add, ...] = (vendor.add_to,)
+if importlib.util.find_spec("wavemae.properties"):  # in the checkout of pre-commit it is not there
+    from .properties import subcommands as suite
+
+    _SUBCOMMANDS = (suite.add_verify, suite.add_explain, suite.add_compare, *_SUBCOMMANDS)
 
 
 class _Parser(argparse.ArgumentParser):
