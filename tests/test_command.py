@@ -46,7 +46,17 @@ def test_one_command_by_two_names(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", ["", "vendor", "vendor add", "vendor check", "vendor diff", "vendor update"]
+    "arguments",
+    [
+        "",
+        "explain",
+        "compare",
+        "vendor",
+        "vendor add",
+        "vendor check",
+        "vendor diff",
+        "vendor update",
+    ],
 )
 def test_help(arguments: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Fits a screen, says what a file is wanted for, and what each exit code means."""
@@ -67,7 +77,7 @@ def test_help(arguments: str, capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ("", ["usage: wavemae ", "{vendor", "COMMAND"]),
+        ("", ["usage: wavemae ", "{verify,explain,compare,vendor}", "COMMAND"]),
         ("vend", ["'vend'", "vendor"]),
         ("vendor", ["usage: wavemae vendor ", "{add,check,diff,update}"]),
         ("vendor chek losses.py", ["'chek'", "check"]),
@@ -75,6 +85,9 @@ def test_help(arguments: str, capsys: pytest.CaptureFixture[str]) -> None:
         ("vendor add one.py two.py", ["usage: wavemae vendor add ", "two.py"]),
         ("vendor check --verif losses.py", ["usage: wavemae vendor check ", "--verif"]),
         ("vendor update --forc losses.py", ["usage: wavemae vendor update ", "--forc"]),
+        ("explain", ["usage: wavemae explain ", "NAME"]),
+        ("explain C8 C9", ["usage: wavemae explain ", "C9"]),
+        ("compare old.json", ["usage: wavemae compare ", "NEW"]),
     ],
 )
 def test_complaint_shows_what_would_be_right(
@@ -104,6 +117,18 @@ def test_another_subcommand_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "_SUBCOMMANDS", (add_to,))
     assert command.main(["other"]) == 7
     assert command.main(["other", "--stop"]) == 130
+
+
+def test_modules_here_are_found_by_both_names(tmp_path: Path) -> None:
+    """The script finds what lies in the working directory, as `python -m` does."""
+    (tmp_path / "mine.py").touch()
+    for name in ("wavemae", "python -m wavemae"):
+        done = shell(f"unset PYTHONSAFEPATH; {name} verify mine:LOSS -n 0", tmp_path)
+        assert done.returncode == 2
+        assert done.stderr == (
+            f"{name.removeprefix('python -m ')} verify: mine has no attribute 'LOSS' (asked for by "
+            "'mine:LOSS')\n"
+        )
 
 
 def test_streams_that_are_closed(folder: Path) -> None:

@@ -96,7 +96,7 @@ def read(file: str) -> dict[str, Any]:
         Unreadable: there is none in the file.
     """
     try:
-        found = json.loads(Path(file).read_text(encoding="utf-8"))
+        found: Any = json.loads(Path(file).read_text(encoding="utf-8"))
     except OSError as error:
         raise Unreadable(f"{file!r} cannot be read: {error.strerror}") from None
     except ValueError:
@@ -109,7 +109,8 @@ def read(file: str) -> dict[str, Any]:
             f"{file!r} has schema version {version}, and this wavemae reads up to "
             f"{SCHEMA_VERSION}; it was written by wavemae {found.get('suite_version')}"
         )
-    return found
+    report: dict[str, Any] = found
+    return report
 
 
 def compare(old: Mapping[str, Any], new: Mapping[str, Any]) -> Comparison:

@@ -76,6 +76,10 @@ def causes(cells: Iterable[Cell]) -> list[Cause]:
     for cell in failing:
         if cell.state == "FAIL":
             groups.setdefault(_key(cell), []).append(cell)
+    leak = groups.get(("", "C8"))
+    for key in (("", "C4"), ("", "C6")):  # NaN from outside the mask is no wrong sum
+        if leak and all(_not_finite(cell) for cell in groups.get(key, [])):
+            leak += groups.pop(key, [])
     for cell in failing:
         if cell.state == "also" and _key(cell) in groups:
             groups[_key(cell)].append(cell)
@@ -116,7 +120,7 @@ def _order(cell: Cell, part: str = "") -> tuple[bool, bool, bool, int, int, str]
         cell.elsewhere,
         cell.clause != (part or _part(cell)),
         _number(cell.clause),
-        len(script.splitlines()),
+        len(script),
         cell.identifier,
     )
 
@@ -145,6 +149,11 @@ def _part(cell: Cell) -> str:
 
 def _what(cell: Cell) -> str:
     return str(cell.counterexample["what"]) if cell.counterexample else cell.reason
+
+
+def _not_finite(cell: Cell) -> bool:
+    """Whether what came is NaN or infinite."""
+    return bool(re.match(r"-?(nan|inf)", str((cell.counterexample or {}).get("got", ""))))
 
 
 def _came_out(what: str) -> str:

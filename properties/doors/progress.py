@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 import pytest
@@ -33,7 +33,7 @@ class Progress:
             plugins.unregister(name="terminaldistreporter")
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_report_teststatus(self) -> Iterator[Any]:
+    def pytest_report_teststatus(self) -> Generator[None, Any, Any]:
         """The category stays, for pytest's last line; there are no dots."""
         category, _, _ = yield
         return category, "", ""

@@ -166,7 +166,8 @@ class Screen:
     def _verdicts(self) -> Iterator[str]:
         table = self.table
         for target in table.targets:
-            bad = bool(table.violated(target)) or target in table.unusable
+            told = table.violated(target) if self.newly is None else self.newly.get(target)
+            bad = bool(told) or target in table.unusable
             yield self.paint(f"verdict  {table.verdict(target)}", bold=True, red=bad, green=not bad)
             if len(table.targets) <= _MOST_DETAILED and table.cells.get(target):
                 yield from self._detail(target)

@@ -168,6 +168,7 @@ def found_of(target: str, device: str, loaded: Callable[[], object] = lambda: No
     from ..judge.violation import SuiteError
     from ..subject import TargetError, load_subject
     from .engine import validate
+    from .traits import signatures
 
     try:
         subject = load_subject(target)
@@ -188,6 +189,8 @@ def found_of(target: str, device: str, loaded: Callable[[], object] = lambda: No
         fault: str | None = f"does not claim the device {kind!r}, but {subject.claims.devices}"
     else:
         fault = smoke(subject, device)
+        if fault is not None and not target.startswith(targets.COMMAND):
+            fault = "; ".join([fault, *signatures(subject)])
     return Found(fault, subject.imports, sources)
 
 

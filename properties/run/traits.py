@@ -47,7 +47,7 @@ def stated(claims: Claims) -> dict[str, Any]:
 def traits(subject: Subject, device: str = "cpu") -> Traits:
     """Look at a subject; whatever it raises on the way is an answer."""
     seen = Traits(stated(subject.claims))
-    seen.notes = [note for name in subject.functions for note in _signature(subject, name)]
+    seen.notes = signatures(subject)
     losses: dict[str, Loss] = {name: getattr(subject, name) for name in subject.functions}
     with torch.random.fork_rng(devices=[]):
         seen.refused = _refused(subject.claims, losses, device)
@@ -57,6 +57,11 @@ def traits(subject: Subject, device: str = "cpu") -> Traits:
             note for name in losses for note in _visible(name, losses[name], dtype, device)
         ]
     return seen
+
+
+def signatures(subject: Subject) -> list[str]:
+    """What is unusual about how its functions take a reduction, in words that say what to do."""
+    return [note for name in subject.functions for note in _signature(subject, name)]
 
 
 def _inputs(dtype: torch.dtype, device: str, grad: bool = False) -> list[Tensor]:

@@ -96,6 +96,10 @@ def test_what_follows_is_told_with_what_it_follows() -> None:
         ["C7"],
     ]
     assert told(cells[1:]) == [["C5"], ["C7"], ["C12"]]
+    hard = cell("C4-exhaustive", "the value is wrong")
+    assert hard.counterexample is not None
+    hard.counterexample["got"] = "nan (float32)"
+    assert told([*cells, hard]) == [["C5"], ["C7"], ["C8", "C4", "C12"]]
 
 
 def table(cells: list[Cell], **more: Any) -> Table:
@@ -109,7 +113,8 @@ def table(cells: list[Cell], **more: Any) -> Table:
 def screen(cells: list[Cell], **more: Any) -> list[str]:
     """What the terminal shows of these cells; a whole explanation has twenty lines."""
     texts = {("a.py", each.identifier): f"{each.identifier}\n" * 20 for each in cells}
-    return Screen(table(cells), texts, {}, **more).lines()
+    lines: list[str] = Screen(table(cells), texts, {}, **more).lines()
+    return lines
 
 
 def test_sixty_failures_of_one_cause_are_a_screen_and_a_half() -> None:

@@ -225,6 +225,14 @@ def test_reductions_that_are_no_keyword_are_noticed() -> None:
     assert traits(Subject("s", masked_mse=both, claims=Claims(strict_inputs=False))).notes == []
 
 
+def test_a_loss_that_takes_no_reduction_ends_before_it_is_judged(folder: Path) -> None:
+    """With the adapter in the same line as what it raised."""
+    (folder / "mode.py").write_text("def masked_mse(x, y, m, mode='mean'):\n    return x.sum()\n")
+    said = found("mode.py")
+    assert said.startswith("answers none of the simplest calls; the first raised TypeError")
+    assert "masked_mse takes no keyword `reduction` (but mode): wrap it" in said
+
+
 def test_the_advice_of_the_guide_is_for_targets_too(folder: Path) -> None:
     """A Subject in a file is looked at like any other, and a program is not."""
     (folder / "only.py").write_text(
