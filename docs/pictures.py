@@ -2,8 +2,8 @@
 
     python docs/pictures.py
 
-takes a minute. The first is what the terminal shows, drawn by `rich`; the second is the HTML report
-in headless Chromium, and is left as it is, with a word, where there is none.
+takes a minute or two. The first is what the terminal shows, drawn by `rich`; the second is the HTML
+report in headless Chromium, and is left as it is, with a word, where there is none.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from pathlib import Path
 
 DOCS = Path(__file__).parent
 NAME = "three_mistakes.py"
-COMMAND = ["wavemae", "verify", NAME]
+COMMAND = ["wavemae", "verify", NAME, "--profile", "quick"]
+PLACE = "/home/me"  # stands in both for the folder that the run was in, which is a passing one
 HEAD, TAIL = 34, 14  # lines that are shown; what lies between is counted
 WIDTH = 106
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -36,7 +37,9 @@ def run(folder: Path) -> str:
         check=False,
     )
     assert done.returncode == 1, done.stdout
-    return done.stdout.replace(f"{folder.resolve()}/", "")
+    page = folder / "report.html"
+    page.write_text(page.read_text(encoding="utf-8").replace(str(folder), PLACE), encoding="utf-8")
+    return done.stdout.replace(str(folder), PLACE)
 
 
 def shortened(printed: str) -> list[str]:
@@ -64,14 +67,20 @@ def drawn(lines: list[str]) -> str:
 
 
 def photographed(page: Path) -> bytes | None:
-    """The top of the page with the failures of C8, as PNG."""
+    """The top of the page with the failure C8-excluded-value, as PNG."""
     browser = next((found for found in map(shutil.which, BROWSERS) if found), None)
     if browser is None:
         return None
     image = page.with_name("report.png")
     flags = ["--headless", "--disable-gpu", "--hide-scrollbars", "--window-size=1000,980"]
     subprocess.run(
-        [browser, *flags, "--no-sandbox", f"--screenshot={image}", f"{page.as_uri()}#clause=C8"],
+        [
+            browser,
+            *flags,
+            "--no-sandbox",
+            f"--screenshot={image}",
+            f"{page.as_uri()}#text=C8-excluded-value",
+        ],
         check=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -83,8 +92,9 @@ def photographed(page: Path) -> bytes | None:
 def main() -> None:
     """Draw both, and write them beside this file."""
     with tempfile.TemporaryDirectory() as made:
-        printed = run(Path(made))
-        image = photographed(Path(made, "report.html"))
+        folder = Path(made).resolve()
+        printed = run(folder)
+        image = photographed(folder / "report.html")
     (DOCS / "run.svg").write_text(drawn(shortened(printed)), encoding="utf-8")
     if image is None:
         print("report.png is as it was: there is no Chromium here")

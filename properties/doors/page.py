@@ -55,9 +55,12 @@ def _prose(markdown: str) -> Markup:
     """Words of the contract, their code and emphasis as HTML."""
     from markupsafe import Markup, escape
 
-    text = str(escape(markdown))
-    text = re.sub(r"`([^`]*)`", r"<code>\1</code>", text)
-    return Markup(re.sub(r"(?<!\w)\*([^*]+)\*(?!\w)", r"<em>\1</em>", text))
+    parts = str(escape(markdown)).split("`")
+    for number, part in enumerate(parts):
+        code = number % 2
+        emphasised = re.sub(r"(?<!\w)\*([^*]+)\*(?!\w)", r"<em>\1</em>", part)
+        parts[number] = f"<code>{part}</code>" if code else emphasised
+    return Markup("".join(parts))
 
 
 def _hash(text: str) -> str:

@@ -158,6 +158,8 @@ def test_the_page_holds_all_of_the_report() -> None:
             assert cell["reason"] in text
     for key in ("date", "torch", "python", "platform", "profile"):
         assert report[key] in text
+    assert "The functions are <code>masked_sse(x_recon, x, mask, *, reduction=&#34;" in text
+    assert "<em>where the 256" in text.lower()
     assert "```\nthe value changes&#39;&#39;&#39;)" in text
 
 
@@ -279,8 +281,9 @@ def test_the_page_in_a_browser(browser: Browser, tmp_path: Path) -> None:
     assert browser.evaluate("location.hash") == "#text=too+old"
     browser.click("button[type=reset]")
     assert browser.settles(COUNTS, [6, every])
-    browser.evaluate("location.hash = '#state=FAIL&clause=C8'")
+    browser.evaluate("location.hash = '#state=FAIL&clause=C12'")
     assert browser.settles(COUNTS, [1, 1])
+    assert browser.evaluate("document.getElementById('s0-C12-excluded-gradient').open") is True
     browser.open(file.as_uri() + "#s1-C20-two-ranks")
     assert browser.settles("document.getElementById('s1-C20-two-ranks').open", True)
     browser.ask(

@@ -15,11 +15,11 @@ function matches(element, wanted) {
 
 function show() {
   const wanted = Object.fromEntries(names.map((name) => [name, form.elements[name].value.trim()]));
-  const found = new Set();
+  const fitting = findings.filter((finding) => matches(finding, wanted));
+  const found = new Set(fitting.map((finding) => finding.id.slice(finding.id.indexOf("-") + 1)));
   for (const finding of findings) {
-    const fits = matches(finding, wanted);
-    finding.toggleAttribute("data-hidden", !fits);
-    if (fits) found.add(finding.id.slice(finding.id.indexOf("-") + 1));
+    finding.toggleAttribute("data-hidden", !fitting.includes(finding));
+    if (fitting.length < 3) finding.open ||= fitting.includes(finding);
   }
   let shown = 0;
   for (const row of rows) {
