@@ -30,7 +30,8 @@ def summary(report: dict[str, Any]) -> str:
     for subject in report["subjects"]:
         out += _explained(subject)
     out += [*_table(report["subjects"]), ""]
-    out += [f"Run on {report['date']}, Python {report['python']}, {report['platform']}.", ""]
+    ended = f"; ended by {report['interrupted_by']}" if report["interrupted_by"] else ""
+    out += [f"Run on {report['date']}, Python {report['python']}, {report['platform']}{ended}.", ""]
     if report["narrowed_by"]:
         out += [f"Only {text(', '.join(report['narrowed_by']))}.", ""]
     for subject in report["subjects"]:
