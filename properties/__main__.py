@@ -135,12 +135,14 @@ def _compared(controller: Controller) -> Comparison | None:
 def _screen(controller: Controller, compared: Comparison | None) -> list[str]:
     """What is printed of a run."""
     assert controller.table is not None
-    newly = compared and {each.target: list(each.newly) for each in compared.targets}
+    newly = None
+    if compared is not None and not controller.options.write_baseline:
+        newly = {each.target: list(each.newly) for each in compared.targets}
     screen = Screen(
         controller.table,
         controller.texts,
         controller.traits,
-        newly=None if controller.options.write_baseline else newly,
+        newly=newly,
         verbose=controller.verbose,
         command=controller.options.command,
         paint=controller.paint,

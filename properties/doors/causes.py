@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 SEVERITIES = ("wrong value or gradient", "crash", "refusal", "manners", "execution")
 _WRONG, _CRASH, _REFUSAL, _MANNERS, _EXECUTION = SEVERITIES
 _SITUATIONS = ("C16", "C17", "C18", "C19", "C20")
+_LONG = 18  # lines of a program
 _ENDED = re.compile(r"its process died|no answer within")
 _NUMBER = re.compile(r"the (value|gradient|\S+ derivative|result is wrong)|\w+ over \w+")
 # What breaks with a part of the contract in plain calls, where that breaks: the value itself, what
@@ -77,21 +78,26 @@ def causes(cells: Iterable[Cell]) -> list[Cause]:
         if cell.state == "FAIL":
             groups.setdefault(_key(cell), []).append(cell)
     leak = groups.get(("", "C8"))
-    for key in (("", "C4"), ("", "C6")):  # NaN from outside the mask is no wrong sum
-        if leak and all(_not_finite(cell) for cell in groups.get(key, [])):
-            leak += groups.pop(key, [])
+    for part in ("C4", "C6"):  # NaN from outside the mask is no wrong sum
+        if leak and all(_not_finite(cell) for cell in groups.get(("", part), [])):
+            leak += groups.pop(("", part), [])
     for cell in failing:
         if cell.state == "also" and _key(cell) in groups:
             groups[_key(cell)].append(cell)
-    following = {key: [*_followers(key, groups)] for key in groups}
-    behind = {follower for found in following.values() for follower in found}
+    following: dict[Key, list[Key]] = {}
+    behind: set[Key] = set()
+    for key in groups:
+        following[key] = [other for other in _followers(key, groups) if other not in behind]
+        behind.update(following[key])
     strays = [cell for cell in failing if cell.state == "also" and _key(cell) not in groups]
     found = []
     for key, group in groups.items():
         if key in behind:
             continue
         more = [cell for follower in following[key] for cell in groups[follower]]
-        more += [cell for cell in strays if _part(cell) in _FOLLOW.get(key[1], ()) and not key[0]]
+        signs = [] if key[0] else [c for c in strays if _part(c) in _FOLLOW.get(key[1], ())]
+        more += signs
+        strays = [cell for cell in strays if cell not in signs]
         group.sort(key=lambda cell, part=key[1]: _order(cell, part))  # type: ignore[misc]
         found.append(Cause(severity(group[0]), tuple(group), tuple(more)))
     return sorted(found, key=lambda cause: (SEVERITIES.index(cause.severity), _order(cause.first)))
@@ -112,12 +118,13 @@ def _followers(key: Key, groups: Iterable[Key]) -> Iterator[Key]:
             yield other
 
 
-def _order(cell: Cell, part: str = "") -> tuple[bool, bool, bool, int, int, str]:
-    """What shows a cause best: in plain calls, under its own clause, with a short program."""
+def _order(cell: Cell, part: str = "") -> tuple[bool, bool, bool, bool, int, int, str]:
+    """What shows a cause best: in plain calls, with a program to be seen whole, its own clause."""
     script = (cell.counterexample or {}).get("script") or ""
     return (
         cell.state != "FAIL",
         cell.elsewhere,
+        script.count("\n") > _LONG,
         cell.clause != (part or _part(cell)),
         _number(cell.clause),
         len(script),

@@ -6,6 +6,7 @@ and a half. The rest is shown with -v, and is in the reports.
 
 from __future__ import annotations
 
+import itertools
 import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,7 +19,8 @@ from .causes import SEVERITIES, Cause, causes, severity
 from .report import Cell, Table
 
 Paint = Callable[..., str]
-_LINES = 58  # of a run with one target, its table left out
+_LINES = 52  # of a run with one target, without its table and without what is like the first
+_FEWEST = 16  # lines of the first failure: what came, what was wanted, and how to run it
 _WIDTH = 100
 _MOST_DETAILED = 3  # targets; with more of them each has one line of verdict
 _INDENT = " " * 9
@@ -75,13 +77,18 @@ class Screen:
     # The failures.
 
     def _causes(self, room: int) -> Iterator[str]:
-        """Each cause, the first of its failures whole as long as there is room for it."""
-        first = True
+        """Each cause, the first of its failures whole as long as there is room for it.
+
+        A failure that is the only one is shown whole in any case: that is what `again` runs.
+        """
+        first, alone = True, sum(map(_size, itertools.chain(*self.causes.values()))) == 1
         for target, found in self.causes.items():
             for number, cause in enumerate(found, 1):
                 text = self._whole(target, cause.first)
                 title = f"{target}, cause {number} of {len(found)}: {cause.severity}"
                 if self.verbose or first or len(text) <= room:
+                    if not (self.verbose or alone):
+                        text = _cut(text, room)
                     room -= len(text)
                     first = False
                     yield self.paint(title, bold=True, red=True)
@@ -89,8 +96,7 @@ class Screen:
                     yield from self._like(target, cause)
                 else:
                     cell = cause.first
-                    others = len(cause.cells) + len(cause.following) - 1
-                    more = f" and {others} more" if others else ""
+                    more = f" and {_size(cause) - 1} more" if _size(cause) > 1 else ""
                     yield f"{self.paint(title, bold=True, red=True)}: {cell.identifier}{more}"
                     yield f"  {_short(_said(cell), _WIDTH)}"
             if found:
@@ -265,6 +271,19 @@ def _said(cell: Cell) -> str:
     if not found:
         return cell.reason
     return f"{found['what']}: got {found['got']}, wanted {found['wanted']}"
+
+
+def _size(cause: Cause) -> int:
+    return len(cause.cells) + len(cause.following)
+
+
+def _cut(text: list[str], room: int) -> list[str]:
+    """The text without the middle of its program, where it has more lines than there is room."""
+    most = max(room, _FEWEST)
+    if len(text) <= most:
+        return text
+    left_out = f"    ... {len(text) - most + 1} lines left out; the command below shows them"
+    return [*text[: most - 4], left_out, *text[-3:]]
 
 
 def _short(text: str, most: int) -> str:

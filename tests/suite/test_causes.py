@@ -135,6 +135,32 @@ def test_sixty_failures_of_one_cause_are_a_screen_and_a_half() -> None:
     assert "C4-a7                       FAIL" in whole
 
 
+def test_a_long_program_is_cut_unless_it_is_the_only_one() -> None:
+    """The command below it, which runs that property alone, shows it whole, and so does -v."""
+    cells = [cell("C4-oracle", "the value is wrong"), cell("C4-sizes", "the value is wrong")]
+    text = "\n".join(f"line {n}" for n in range(80)) + "\n\nagain:  this"
+    texts = {("a.py", each.identifier): text for each in cells}
+    lines = Screen(table(cells), texts, {}).lines()
+    assert len(lines) <= 60
+    (cut,) = (n for n, line in enumerate(lines) if "left out; the command below" in line)
+    left_out = int(lines[cut].split()[1])
+    assert 30 <= left_out <= 60
+    assert lines[cut - 1] == f"line {78 - left_out}"
+    assert lines[cut + 1 : cut + 4] == ["line 79", "", "again:  this"]
+    assert "line 70" in Screen(table(cells), texts, {}, verbose=True).lines()
+    assert "line 70" in Screen(table(cells[:1]), texts, {}).lines()
+
+
+def test_a_short_program_stands_for_a_cause() -> None:
+    """Even where another property of the cause is that of its own clause."""
+    own, other = cell("C8-excluded-value", "the value is wrong"), cell("C6-extremes", "nan")
+    for each, lines in ((own, 40), (other, 5)):
+        assert each.counterexample is not None
+        each.counterexample.update(got="nan", script="x\n" * lines)
+    (cause,) = causes([own, other])
+    assert [each.identifier for each in cause.cells] == ["C6-extremes", "C8-excluded-value"]
+
+
 def test_many_causes_are_all_named() -> None:
     """Whole as long as there is room, then two lines each."""
     errors = [f"{letter.upper()}Error" for letter in "abcdefghijklmnopqrst"]
@@ -143,7 +169,7 @@ def test_many_causes_are_all_named() -> None:
     assert len(lines) <= 80
     assert sum(", cause " in line for line in lines) == 20
     assert "a.py, cause 20 of 20: execution: C20-x" in lines
-    assert sum(line == "C1-x" for line in lines) == 20
+    assert sum(line == "C1-x" for line in lines) == 15
     assert "C2-x" not in lines
 
 

@@ -160,7 +160,7 @@ class Once(torch.autograd.Function):
         return losses.masked_mse(x_recon, x, mask, reduction="sum")
 
     @staticmethod
-    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
+    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, upstream: Any) -> Any:
         """Right, once."""
         x_recon, x, mask = ctx.saved_tensors

@@ -153,7 +153,7 @@ def follow(paper: Paper, seconds: float, monkeypatch: pytest.MonkeyPatch) -> str
         for when in ("setup", "call", "teardown"):
             how: Any = outcome if when == "call" else "passed"
             progress.pytest_runtest_logreport(
-                pytest.TestReport(f"suite::a.py::{name}", ("", 0, ""), {}, how, None, when)  # type: ignore[arg-type]
+                pytest.TestReport(f"suite::a.py::{name}", ("", 0, ""), {}, how, None, when)
             )
     progress.pytest_sessionfinish()
     return paper.text
