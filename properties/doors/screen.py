@@ -6,7 +6,6 @@ and a half. The rest is shown with -v, and is in the reports.
 
 from __future__ import annotations
 
-import itertools
 import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -79,9 +78,9 @@ class Screen:
     def _causes(self, room: int) -> Iterator[str]:
         """Each cause, the first of its failures whole as long as there is room for it.
 
-        A failure that is the only one is shown whole in any case: that is what `again` runs.
+        Where one property is run, it is shown whole in any case: that is what `again` runs.
         """
-        first, alone = True, sum(map(_size, itertools.chain(*self.causes.values()))) == 1
+        first, alone = True, sum(map(len, self.table.cells.values())) == 1
         for target, found in self.causes.items():
             for number, cause in enumerate(found, 1):
                 text = self._whole(target, cause.first)

@@ -135,8 +135,8 @@ def test_sixty_failures_of_one_cause_are_a_screen_and_a_half() -> None:
     assert "C4-a7                       FAIL" in whole
 
 
-def test_a_long_program_is_cut_unless_it_is_the_only_one() -> None:
-    """The command below it, which runs that property alone, shows it whole, and so does -v."""
+def test_a_long_program_is_cut_unless_one_property_is_run() -> None:
+    """As the command below it does; -v shows it whole too."""
     cells = [cell("C4-oracle", "the value is wrong"), cell("C4-sizes", "the value is wrong")]
     text = "\n".join(f"line {n}" for n in range(80)) + "\n\nagain:  this"
     texts = {("a.py", each.identifier): text for each in cells}
