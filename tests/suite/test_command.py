@@ -314,7 +314,7 @@ unknown = Subject("i", masked_mse=masked_mse, expected_failures={"C4-orakel": "a
     write(tmp_path, "mine.py", subject)
     expected = run(tmp_path, "mine.py:expects", "-k", "C4-oracle", "-n", "0")
     assert expected.code == 0, expected.output
-    assert "xfail  mine.py:expects C4-oracle: mask inverted" in expected.output
+    assert "xfail    mine.py:expects C4-oracle: mask inverted" in expected.output
     passes = INVERTED.replace("~mask", "mask")
     write(tmp_path, "mine.py", passes + subject.removeprefix(INVERTED))
     unexpected = run(tmp_path, "mine.py:wrongly", "-k", "C7-empty", "-n", "0")
