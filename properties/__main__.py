@@ -83,7 +83,7 @@ def _judge(options: Options) -> int:
                     raise
             except Refused:
                 if controller.table is not None and controller.table.unusable:
-                    controller.table.write(options.report_json, options.report_md)
+                    controller.table.write(*options.reports)
                 raise
             except Exception as error:
                 if controller.table is not None:
@@ -107,12 +107,12 @@ def _conclude(controller: Controller, code: int) -> int:
         print("nothing was judged: this only lists")
         return 0 if code == 0 else 2
     elif not controller.collected and code in (0, 5):
-        table.write(options.report_json, options.report_md)
+        table.write(*options.reports)
         raise Refused(f"nothing is selected by {', '.join(table.narrowing) or 'these options'}")
     found = table.exit_code()
     compared = _compared(controller)
     print("\n".join(_screen(controller, compared)), flush=True)
-    table.write(options.report_json, options.report_md)
+    table.write(*options.reports)
     if stopping.requested is not None:
         return _interrupted()
     if found == 0 and code != 0:

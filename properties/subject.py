@@ -134,6 +134,7 @@ class Subject:
 
     @property
     def functions(self) -> tuple[str, ...]:
+        """The names of the functions that it has."""
         return tuple(name for name in FUNCTIONS if getattr(self, name) is not None)
 
     def sources(self) -> list[str]:

@@ -59,6 +59,7 @@ class Property:
 
     @property
     def clause(self) -> str:
+        """The clause that it checks, "C8"."""
         return self.id.partition("-")[0]
 
 

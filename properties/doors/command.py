@@ -18,7 +18,7 @@ from . import catalogue
 
 DEFAULT_TARGET = "wavemae.models.losses"
 DEFAULT_COMMAND = "python -m wavemae.properties"
-NEEDED = ("hypothesis", "numpy", "pytest", "pytest_timeout", "torch", "xdist")
+NEEDED = ("hypothesis", "jinja2", "numpy", "pytest", "pytest_timeout", "torch", "xdist")
 
 
 class Refused(Exception):
@@ -34,6 +34,7 @@ class Options:
     device: str
     report_json: str | None
     report_md: str | None
+    report_html: str | None
     clauses: tuple[str, ...]
     listing: bool
     version: bool
@@ -42,6 +43,11 @@ class Options:
     baseline: str | None = None
     write_baseline: bool = False
     command: str = DEFAULT_COMMAND
+
+    @property
+    def reports(self) -> tuple[str | None, str | None, str | None]:
+        """The files that are asked for: JSON, Markdown, HTML."""
+        return self.report_json, self.report_md, self.report_html
 
     @property
     def narrowing(self) -> list[str]:
@@ -106,6 +112,7 @@ def parser(command: str = DEFAULT_COMMAND) -> argparse.ArgumentParser:
     add("--device", default="cpu", action=_Once, help="where inputs are built: cpu, cuda")
     add("--report-json", metavar="FILE", action=_Once)
     add("--report-md", metavar="FILE", action=_Once)
+    add("--report-html", metavar="FILE", action=_Once, help="one page, with nothing to fetch")
     add(
         "--baseline",
         metavar="FILE",
@@ -139,6 +146,7 @@ def parse(arguments: Sequence[str], command: str = DEFAULT_COMMAND) -> Options:
         own.device,
         own.report_json,
         own.report_md,
+        own.report_html,
         _clauses(own.clause),
         own.list,
         own.version,
@@ -150,12 +158,15 @@ def parse(arguments: Sequence[str], command: str = DEFAULT_COMMAND) -> Options:
     )
     if own.list and (rest or options.targets or "_given" in vars(own)):
         raise Refused("--list judges nothing; beside it only --clause has a meaning")
-    for file in (own.report_json, own.report_md):
+    named: dict[Path, str] = {}
+    for option in ("--report-json", "--report-md", "--report-html"):
+        file = vars(own)[option[2:].replace("-", "_")]
         if file is not None:
             _writable(file)
+            other = named.setdefault(Path(file).resolve(), option)
+            if other != option:
+                raise Refused(f"{other} and {option} name the same file")
     _look_at_baseline(options)
-    if own.report_json and own.report_md and _same(own.report_json, own.report_md):
-        raise Refused("--report-json and --report-md name the same file")
     return options
 
 
@@ -170,8 +181,8 @@ def _look_at_baseline(options: Options) -> None:
         _writable(file)
     if not options.write_baseline and not Path(file).exists():
         raise Refused(f"there is no baseline {file!r}; --write-baseline makes it")
-    for report in (options.report_json, options.report_md):
-        if report is not None and _same(file, report):
+    for report in options.reports:
+        if report is not None and Path(file).resolve() == Path(report).resolve():
             raise Refused(f"the report {report!r} would overwrite the baseline")
 
 
@@ -201,10 +212,6 @@ def _words(known: Sequence[str]) -> str:
     if numbers == list(range(numbers[0], numbers[-1] + 1)):
         return f"{known[0]} to {known[-1]}"
     return ", ".join(known)
-
-
-def _same(one: str, other: str) -> bool:
-    return Path(one).resolve() == Path(other).resolve()
 
 
 def _writable(file: str) -> None:

@@ -121,8 +121,7 @@ class Controller:
                 self.before = baseline.read(file)
             except baseline.Unreadable as error:
                 raise Refused(f"--baseline: {error}") from None
-        written = (self.options.report_json, self.options.report_md, self.options.baseline)
-        for file in written:
+        for file in (*self.options.reports, self.options.baseline):
             for path, _ in known:
                 if file is not None and str(Path(file).resolve()) == path:
                     raise Refused(f"the report {file!r} would overwrite a target")
@@ -266,6 +265,8 @@ class Controller:
         """Add to the row of a dead process the call that it died in."""
         assert self.table is not None
         target, identifier = _names(nodeid)
+        from ..inputs.window import window
+
         cell = self.table.cells[target][identifier]
         case = ledger.case_of(Path(self.request.folder), worker)
         again = self.request.again(target, identifier)
@@ -281,6 +282,7 @@ class Controller:
             "wanted": "an answer",
             "bound": "exact",
             "case": case.to_dict(),
+            "tensors": window(case),
             "script": case.script(self.imports[target]),
             "again": again,
         }

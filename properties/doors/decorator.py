@@ -42,7 +42,7 @@ def parametrize_with_properties(
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Parametrise a test with every property of the suite, for one or more subjects.
 
-    The test takes `subject` and `prop` and calls `prop(subject)`:
+    The test takes `subject` and `prop` and calls `prop(subject)`::
 
         @parametrize_with_properties(Subject("mine", masked_mse=my_masked_mse))
         def test_contract(subject, prop):

@@ -137,6 +137,7 @@ class PropertyItem(pytest.Item):
         self._judge(request, target)
 
     def _judge(self, request: Request, target: str) -> None:
+        from ..inputs.window import window
         from ..judge.violation import Ended, SuiteError
         from ..run.engine import conduct, explain
         from ..subject import load_subject
@@ -178,6 +179,7 @@ class PropertyItem(pytest.Item):
             "wanted": found.wanted,
             "bound": found.bound,
             "case": found.case.to_dict() if found.case is not None else None,
+            "tensors": window(found.case) if found.case is not None else None,
             "script": found.program(subject.imports),
             "again": again,
         }

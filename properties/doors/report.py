@@ -1,4 +1,4 @@
-"""The conformance table: as Markdown, as JSON; screen.py has it for the terminal."""
+"""What is known of a run, and the report that holds it; screen.py shows it on the terminal."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import json
 import platform
 import sys
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-SCHEMA_VERSION = 1
+from . import catalogue, causes, markdown, page
+
+SCHEMA_VERSION = 2
 STATES = ("pass", "FAIL", "also", "xfail", "XPASS", "error", "not claimed", "skipped", "not run")
 BAD_STATES = ("FAIL", "XPASS", "error")
 _JUDGED = ("pass", "FAIL", "also", "xfail", "XPASS")
@@ -55,6 +57,7 @@ class Table:
         unusable: by target, why it could not be used.
         changed: by target, a file of it that changed while it was judged.
         interrupted_by: the name of the signal that ended the run, if one did.
+        date: when it began, in UTC.
     """
 
     targets: list[str]
@@ -66,6 +69,7 @@ class Table:
     unusable: dict[str, str] = field(default_factory=dict)
     changed: dict[str, str] = field(default_factory=dict)
     interrupted_by: str | None = None
+    date: str = field(default_factory=lambda: _now())
 
     def add(self, target: str, cell: Cell) -> None:
         self.cells.setdefault(target, {})[cell.identifier] = cell
@@ -138,34 +142,12 @@ class Table:
         counted = ", ".join(f"{n} {state}" for state, n in totals.items() if n)
         return f"{target}: {counted or 'nothing ran'}; {'; '.join(words)}"
 
-    def _rows(self) -> Iterable[tuple[str, list[str]]]:
-        order: dict[str, None] = {}
-        for cells in self.cells.values():
-            order.update(dict.fromkeys(cells))
-        for identifier in sorted(order, key=lambda i: (int(i.partition("-")[0][1:]), i)):
-            row = []
-            for target in self.targets:
-                cell = self.cells.get(target, {}).get(identifier)
-                row.append(cell.state if cell else "")
-            yield identifier, row
-
-    def markdown(self) -> str:
-        """The table for a README."""
-        settings = ", ".join(f"{k} {v}" for k, v in self.settings.items())
-        head = ["property", *self.targets]
-        out = [f"Conformance to the contract of wavemae {_version()} ({settings}).", "", _row(head)]
-        out += [_row(["---"] * len(head))]
-        out += [_row([f"`{identifier}`", *row]) for identifier, row in self._rows()]
-        out += ["", *(f"- {self.verdict(target)}" for target in self.targets), ""]
-        for target in self.targets:
-            for file, digest in self.sources.get(target, {}).items():
-                out.append(f"- {target}: `{Path(file).name}`, SHA-256 `{digest}`")
-        return "\n".join([*out, ""])
-
     def as_json(self) -> dict[str, Any]:
         """The report that report.schema.json describes."""
+        statements = {entry.id: entry.statement for entry in catalogue.entries()}
         return {
             "schema_version": SCHEMA_VERSION,
+            "date": self.date,
             "suite_version": _version(),
             "python": platform.python_version(),
             "platform": f"{sys.platform} {platform.machine()}",
@@ -184,12 +166,25 @@ class Table:
                     "totals": self.totals(target),
                     "violated": self.violated(target),
                     "verdict": self.verdict(target),
+                    "causes": [
+                        {
+                            "severity": cause.severity,
+                            "what": (cause.first.counterexample or {}).get("what")
+                            or cause.first.reason,
+                            "properties": [cell.identifier for cell in cause.cells],
+                            "following": [cell.identifier for cell in cause.following],
+                        }
+                        for cause in causes.causes(self.cells.get(target, {}).values())
+                    ],
                     "cells": [
                         {
                             "property": cell.identifier,
                             "clause": cell.clause,
+                            "statement": statements.get(cell.identifier, ""),
                             "state": cell.state,
                             "reason": cell.reason,
+                            "part": cell.part,
+                            "elsewhere": cell.elsewhere,
                             "calls": cell.calls,
                             "examples": cell.examples,
                             "seconds": round(cell.seconds, 3),
@@ -202,17 +197,24 @@ class Table:
             ],
         }
 
-    def write(self, json_file: str | None, markdown_file: str | None) -> None:
-        if json_file:
-            text = json.dumps(self.as_json(), indent=1) + "\n"
-            Path(json_file).write_text(text, encoding="utf-8")
-        if markdown_file:
-            Path(markdown_file).write_text(self.markdown(), encoding="utf-8")
+    def write(
+        self, json_file: str | None, markdown_file: str | None, html_file: str | None = None
+    ) -> None:
+        """Write the reports that are asked for, each made from the one that JSON holds."""
+        report = self.as_json()
+        for file, made in (
+            (json_file, lambda: json.dumps(report, indent=1) + "\n"),
+            (markdown_file, lambda: markdown.summary(report)),
+            (html_file, lambda: page.html(report)),
+        ):
+            if file:
+                # A subject's words may hold what UTF-8 cannot write.
+                Path(file).write_text(made(), encoding="utf-8", errors="backslashreplace")
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def _version() -> str:
     return metadata.version("wavemae")
-
-
-def _row(cells: list[str]) -> str:
-    return "| " + " | ".join(cells) + " |"

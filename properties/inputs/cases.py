@@ -62,10 +62,12 @@ class Case:
 
     @property
     def effective_reduction(self) -> str:
+        """The reduction that is in force, the function's default where none is given."""
         return self.reduction or DEFAULT_REDUCTION[self.function]
 
     @property
     def count(self) -> int:
+        """The number of elements, B·L."""
         return self.shape[0] * self.shape[1]
 
     def build(self, device: str = "cpu") -> Inputs:

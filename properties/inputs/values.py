@@ -33,6 +33,7 @@ class Lattice:
     shift: float = 0.0
 
     def values(self, count: int) -> NDArray[np.float64]:
+        """So many numbers."""
         steps = hashed(count, self.seed) % np.uint64(129)
         multiples: NDArray[np.float64] = steps.astype(np.float64) / 8 - 8 + self.shift
         return multiples
@@ -47,6 +48,7 @@ class Reals:
     shift: float = 0.0
 
     def values(self, count: int) -> NDArray[np.float64]:
+        """So many numbers."""
         spread = hashed(count, self.seed).astype(np.float64) / 2.0**63 - 1
         reals: NDArray[np.float64] = spread * self.scale + self.shift
         return reals
@@ -59,6 +61,7 @@ class Constant:
     value: float
 
     def values(self, count: int) -> NDArray[np.float64]:
+        """So many numbers."""
         return np.full(count, self.value)
 
 
@@ -70,6 +73,7 @@ class Palette:
     palette: tuple[float, ...]
 
     def values(self, count: int) -> NDArray[np.float64]:
+        """So many numbers."""
         uniform = hashed(count, self.seed).astype(np.float64) / 2.0**64
         index = np.minimum((uniform**3 * len(self.palette)).astype(np.int64), len(self.palette) - 1)
         return np.asarray(self.palette)[index]
@@ -84,6 +88,7 @@ class Spike:
     at: int | tuple[int, ...] = 0
 
     def values(self, count: int) -> NDArray[np.float64]:
+        """So many numbers."""
         out = np.full(count, self.rest)
         if count:
             out[np.asarray(self.at, dtype=np.int64) % count] = self.spike
@@ -104,6 +109,7 @@ class Tree:
     roundoff: float
 
     def values(self, count: int) -> NDArray[np.float64]:
+        """So many numbers."""
         rows = np.arange(-(-count // self.lanes))
         squares = np.full(rows.shape, self.roundoff * (1 - 2.0**-10))
         for level in (1, 2, 3):

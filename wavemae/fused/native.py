@@ -23,16 +23,16 @@ one. Where the inputs are laid out in different orders, the blocks are tiles of 
 
 With u the unit roundoff of the result's dtype, no relative error beyond these can come of it:
 
-=========================================================  ============  ============
-step                                                       float32       float64
-=========================================================  ============  ============
-half or float32 to the result's dtype                      0             0
-the difference: one rounding, which the square doubles     2 u           2 u
-the square                                                 1 u           1 u
-16 terms of a lane, the first of them added to 0           15 u          15 u
-lanes, blocks, parts: at most 2^15 float64 additions       2^-14 u       0 (*)
-high + low; the division; the result's dtype               1 u + 2^-28 u 2 u
-=========================================================  ============  ============
+=========================================================  =============  =============
+step                                                       float32        float64
+=========================================================  =============  =============
+half or float32 to the result's dtype                      0              0
+the difference: one rounding, which the square doubles     2 u            2 u
+the square                                                 1 u            1 u
+16 terms of a lane, the first of them added to 0           15 u           15 u
+lanes, blocks, parts: at most 2^15 float64 additions       2^-14 u        0 (*)
+high + low; the division; the result's dtype               1 u + 2^-28 u  2 u
+=========================================================  =============  =============
 
 All terms are non-negative, so the relative error of a sum is at most that of the term that passes
 most roundings. (*) TwoSum is exact; only the sums of what it left behind are rounded, a relative
