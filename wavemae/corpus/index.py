@@ -95,8 +95,11 @@ def write(*, anew: bool = False) -> None:
 
 def witness(entry: Entry) -> Witness | None:
     """What the first killer to find something finds, in the quick profile or else the default."""
+    import torch
+
     from wavemae.properties import conduct
 
+    torch.set_num_threads(1)  # there are as many processes as cores
     subject = entry.load()
     for killer in entry.killers:
         for profile in ("quick", "default"):
