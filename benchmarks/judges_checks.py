@@ -149,6 +149,9 @@ def error_inputs() -> Iterator[tuple[tuple[Any, Any, Any], str, type[Exception],
 
 def opinfo(module: Any) -> None:
     """What PyTorch asks of an operator that has an entry with samples and errors."""
+    for function in (module.masked_sse, module.masked_mse):
+        for arguments, reduction, error, message in error_inputs():
+            _refused(_with(function, reduction), arguments, error, message)
     x_recon, x, mask = sample = next(sample_inputs(torch.float32))
     for loss, reduction in each_loss(module):
         for dtype in DTYPES:
@@ -169,8 +172,6 @@ def opinfo(module: Any) -> None:
     for function in (module.masked_sse, module.masked_mse):
         for reduction in REDUCTIONS:
             _traced(_with(function, reduction), sample, reduction)
-        for arguments, reduction, error, message in error_inputs():
-            _refused(_with(function, reduction), arguments, error, message)
 
 
 def _wide(sample: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
