@@ -7,6 +7,7 @@ import inspect
 import io
 import json
 import pkgutil
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, replace
 from importlib import import_module
@@ -94,14 +95,15 @@ def write(*, anew: bool = False) -> None:
 
 
 def witness(entry: Entry) -> Witness | None:
-    """What the first killer to find something finds, in the quick profile or else the default."""
+    """What the first property to find something finds, its killers before others of its clause."""
     import torch
 
-    from wavemae.properties import conduct
+    from wavemae.properties import PROPERTIES, conduct
 
     torch.set_num_threads(1)  # there are as many processes as cores
     subject = entry.load()
-    for killer in entry.killers:
+    others = [name for name, prop in PROPERTIES.items() if prop.clause == entry.clause]
+    for killer in dict.fromkeys((*entry.killers, *others)):
         for profile in ("quick", "default"):
             violation = conduct(subject, killer, profile).violation
             if violation is not None:
@@ -128,10 +130,11 @@ def seen(entry: Entry) -> Witness | None:
 
 
 def ends(program: str) -> str:
-    """What a program prints, and what it raises."""
+    """What a program prints, and what it raises; which operator made a tensor does not count."""
+    raised = ""
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         try:
             exec(program, {"__name__": "__main__"})
         except Exception as error:
-            return f"{printed.getvalue()}{type(error).__name__}: {error}"
-    return printed.getvalue()
+            raised = f"{type(error).__name__}: {error}"
+    return re.sub(r"grad_fn=<\w+>", "grad_fn", printed.getvalue()) + raised
