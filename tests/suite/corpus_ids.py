@@ -187,10 +187,10 @@ IDS = """
 
 CLASSES = """
     mask-inverted mask-misread excluded-value-leaks excluded-gradient-leaks missing-by-sentinel
-    non-finite-hidden wrong-type-accepted mask-not-bool broadcast reduction-accepted poor-
-    refusal unchecked-somewhere signature right-input-refused wrong-formula wrong-divisor mean-
-    of-means epsilon tail-lost empty-mask result-kind half-precision lost-precision gradient-
-    formula gradient-scale upstream detached second-order backward-state input-changed kept-
-    alive layout not-deterministic global-state depends-on-mode depends-on-history reads-data
-    compiled transformed distributed
+    non-finite-hidden wrong-type-accepted mask-not-bool broadcast reduction-accepted
+    poor-refusal unchecked-somewhere signature right-input-refused wrong-formula wrong-divisor
+    mean-of-means epsilon tail-lost empty-mask result-kind half-precision lost-precision
+    gradient-formula gradient-scale upstream detached second-order backward-state input-changed
+    kept-alive layout not-deterministic global-state depends-on-mode depends-on-history
+    reads-data compiled transformed distributed
 """

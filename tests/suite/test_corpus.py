@@ -182,7 +182,16 @@ def test_command_of_the_page_finds_it(tmp_path: Path) -> None:
     (line,) = re.findall(
         r"^python -m wavemae.properties (\S+) --clause (\S+)$", PAGE.read_text(), re.M
     )
-    command = ["-m", "wavemae.properties", line[0], "--clause", line[1], "--profile", "quick"]
+    command = [
+        "-m",
+        "wavemae.properties",
+        line[0],
+        "--clause",
+        line[1],
+        "--profile",
+        "quick",
+        "-n0",
+    ]
     report = tmp_path / "report.json"
     done = subprocess.run(
         [sys.executable, "-I", *command, "--report-json", str(report)],

@@ -95,15 +95,15 @@ def write(*, anew: bool = False) -> None:
 
 
 def witness(entry: Entry) -> Witness | None:
-    """What the first property to find something finds, its killers before others of its clause."""
+    """What the first property to find something finds: its killers, its clause's, any."""
     import torch
 
     from wavemae.properties import PROPERTIES, conduct
 
     torch.set_num_threads(1)  # there are as many processes as cores
     subject = entry.load()
-    others = [name for name, prop in PROPERTIES.items() if prop.clause == entry.clause]
-    for killer in dict.fromkeys((*entry.killers, *others)):
+    own = [name for name, prop in PROPERTIES.items() if prop.clause == entry.clause]
+    for killer in dict.fromkeys((*entry.killers, *own, *PROPERTIES)):
         for profile in ("quick", "default"):
             violation = conduct(subject, killer, profile).violation
             if violation is not None:
