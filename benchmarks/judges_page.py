@@ -28,17 +28,24 @@ class Judge:
 
     Attributes:
         name: as the tables show it.
-        found: the wrong entries that it finds.
+        given: the wrong entries that it was run on: all, if the run was not ended early.
+        found: those of them that it finds.
         asked: how many right ones it was run on.
         blamed: those of them that it blames, and why.
         seconds: on the definition.
     """
 
     name: str
+    given: frozenset[str]
     found: frozenset[str]
     asked: int
     blamed: dict[str, str]
     seconds: float
+
+    def share(self, group: frozenset[str]) -> str:
+        """How many of these it finds, and of how many where it was not run on all of them."""
+        found, given = len(group & self.found), len(group & self.given)
+        return str(found) if given == len(group) else f"{found} of {given}"
 
 
 def judges(run: dict[str, Any], entries: Corpus) -> list[Judge]:
@@ -47,6 +54,7 @@ def judges(run: dict[str, Any], entries: Corpus) -> list[Judge]:
     usual = [one[name] for name in CHECKS]
     together = Judge(
         ALL,
+        usual[0].given.intersection(*(judge.given for judge in usual)),
         frozenset().union(*(judge.found for judge in usual)),
         min(judge.asked for judge in usual),
         {name: why for judge in usual for name, why in judge.blamed.items()},
@@ -61,8 +69,9 @@ def _judge(name: str, check: dict[str, Any], entries: Corpus) -> Judge:
     known = {"fused", *(entry.id for entry in entries.right)}
     right = {i: verdict for i, verdict in verdicts.items() if i in known}
     blamed = {i: verdict["reason"] for i, verdict in right.items() if verdict["blamed"]}
-    found = frozenset(i for i in wrong if verdicts[i]["blamed"])
-    return Judge(SUITE.get(name, name), found, len(right), blamed, check["seconds"])
+    given = frozenset(wrong & set(verdicts))
+    found = frozenset(i for i in given if verdicts[i]["blamed"])
+    return Judge(SUITE.get(name, name), given, found, len(right), blamed, check["seconds"])
 
 
 def by_clause(entries: Iterable[Entry]) -> dict[str, frozenset[str]]:
@@ -85,12 +94,13 @@ def _number(clause: str) -> int:
 
 def summary(run: dict[str, Any], entries: Corpus) -> str:
     """Each judge in one line."""
+    wrong = frozenset(entry.id for entry in entries.wrong)
     return _table(
         ["check", f"of {len(entries.wrong)} wrong losses finds", "right losses blamed", "seconds"],
         (
             [
                 judge.name,
-                str(len(judge.found)),
+                judge.share(wrong),
                 f"{len(judge.blamed)} of {judge.asked}",
                 _seconds(judge.seconds),
             ]
@@ -143,7 +153,7 @@ def page(run: dict[str, Any], entries: Corpus) -> str:
 
 def _head(run: dict[str, Any], entries: Corpus, found: list[Judge]) -> str:
     one = {judge.name: judge for judge in found}
-    wrong = len(entries.wrong)
+    wrong, all_of_them = len(entries.wrong), frozenset(entry.id for entry in entries.wrong)
     best = max((one[name] for name in CHECKS), key=lambda judge: len(judge.found))
     together, quick, default = one[ALL], one[SUITE["quick"]], one[SUITE["default"]]
     said = (
@@ -151,7 +161,8 @@ def _head(run: dict[str, Any], entries: Corpus, found: list[Judge]) -> str:
         f"gradients, {len(one['with gradients'].found)}.",
         f"The best of the usual checks, {best.name}, finds {len(best.found)}. All of them together "
         f"find {len(together.found)}: {wrong - len(together.found)} wrong losses pass everything.",
-        f"The suite finds {len(quick.found)} in its quick profile and {len(default.found)} in its "
+        f"The suite finds {quick.share(all_of_them)} in its quick profile and "
+        f"{default.share(all_of_them)} in its "
         "default one.",
         f"Of the right losses the usual checks blame {len(together.blamed)} of {together.asked}, "
         f"the quick profile {len(quick.blamed)} of {quick.asked}, the default one "
@@ -191,7 +202,7 @@ def _shares(found: list[Judge], groups: dict[str, frozenset[str]]) -> str:
     return _table(
         ["", "wrong", *(judge.name for judge in found)],
         (
-            [name, str(len(own)), *(str(len(own & judge.found)) for judge in found)]
+            [name, str(len(own)), *(judge.share(own) for judge in found)]
             for name, own in groups.items()
         ),
     )
@@ -210,7 +221,7 @@ def _blamed(found: list[Judge]) -> str:
 def _missed(found: list[Judge], entries: Corpus) -> str:
     lines = []
     for judge in found:
-        missed = [entry.id for entry in entries.wrong if entry.id not in judge.found]
+        missed = [e.id for e in entries.wrong if e.id in judge.given - judge.found]
         if judge.name in SUITE.values():
             lines.append(f"- {judge.name}: {', '.join(f'`{i}`' for i in missed) or 'none'}.")
     return "\n".join(["## Wrong losses that the suite misses\n", *lines, ""])
@@ -252,18 +263,19 @@ def picture(run: dict[str, Any], entries: Corpus) -> Figure:
     """Share found, each judge a row and each clause a column."""
     found = judges(run, entries)
     groups = by_clause(entries.wrong)
-    wrong = len(entries.wrong)
     figure = Figure(figsize=(11, 4.6), layout="constrained")
     panel = figure.subplots()
-    shares = [[len(own & judge.found) / len(own) for own in groups.values()] for judge in found]
+    shares = [
+        [len(own & judge.found) / max(len(own & judge.given), 1) for own in groups.values()]
+        for judge in found
+    ]
     panel.pcolormesh(shares, cmap="Blues", vmin=0, vmax=1, edgecolors="white", linewidth=1)
     for row, judge in enumerate(found):
-        for column, share in enumerate(shares[row]):
-            count = round(share * len([*groups.values()][column]))
-            color = "white" if share > 0.45 else "0.25"
-            place = (column + 0.5, row + 0.5)
-            panel.annotate(str(count), place, ha="center", va="center", color=color, fontsize=7)
-        words = f"{len(judge.found)} of {wrong}, {_seconds(judge.seconds)} s"
+        for column, own in enumerate(groups.values()):
+            color = "white" if shares[row][column] > 0.45 else "0.25"
+            place, count = (column + 0.5, row + 0.5), str(len(own & judge.found))
+            panel.annotate(count, place, ha="center", va="center", color=color, fontsize=7)
+        words = f"{len(judge.found)} of {len(judge.given)}, {_seconds(judge.seconds)} s"
         weight = "bold" if judge.name in SUITE.values() else "normal"
         panel.annotate(
             words, (len(groups) + 0.2, row + 0.5), va="center", weight=weight, annotation_clip=False
