@@ -40,9 +40,9 @@ SECONDS = {
     "default": 600.0,
 }  # for a profile on one loss; other checks have a minute
 PRELOAD = ("torch._dynamo", "wavemae.properties.run.engine", "benchmarks.judges_page")
-RIGHT_EVERY = {"default": 4}  # of the right losses, which `tox run -e soundness` asks all
+RIGHT_EVERY = {"default": 12}  # of the right losses, which `tox run -e soundness` asks all
 ROUNDS = 5
-STRIDE = 4
+STRIDE = 8
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def verdicts(found: dict[str, Any], workers: int | None) -> Iterator[dict[str, A
     """For each check, what it made of each entry, and its seconds on the definition.
 
     What `found` has already stays. It is yielded whole every now and then, and every check is asked
-    of every fourth entry before the next fourth, so that a run which was ended early is a sample.
+    of every eighth entry before the next ones, so that a run which was ended early is a sample.
     """
     for name, checker in CHECKERS.items():
         known = found.setdefault(name, {"entries": {}})

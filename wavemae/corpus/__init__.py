@@ -81,12 +81,15 @@ class Entry:
         """
         from wavemae.properties import Claims, Subject
 
+        subject: Subject
         if self.wrong:
             subject = import_module(f"{__name__}.wrong").MUTANTS[self.id].subject
         else:
             right = import_module(f"{__name__}.right")
-            claims = Claims(distributed=self.id not in right.ONE_PROCESS)
-            subject = Subject(self.id, *right.VARIANTS[self.id], claims=claims)
+            sse, mse = right.VARIANTS[self.id]
+            subject = Subject(
+                self.id, sse, mse, Claims(distributed=self.id not in right.ONE_PROCESS)
+            )
         return replace(
             subject,
             imports=f"from {__name__} import corpus\n\n"
