@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from . import corpus as corpus
     from . import fused as fused
     from . import models as models
     from . import properties as properties
@@ -15,7 +16,7 @@ __version__ = "0.2.0"
 
 __all__ = ["Reduction", "__version__", "masked_mse", "masked_sse"]
 
-_MODULES = ("fused", "models", "properties")
+_MODULES = ("corpus", "fused", "models", "properties")
 
 if not TYPE_CHECKING:  # or else a type checker would take any name
 

@@ -1,0 +1,196 @@
+"""Ids of the corpus, and of its bug classes, that others build on: added to, never taken from."""
+
+IDS = """
+    reduction_by_position sse_default_is_sum mse_default_is_batch_mean parameters_renamed
+    x_before_x_recon tensors_by_position_only unknown_keywords_swallowed mask_may_be_left_out
+    reduction_compared_by_identity bfloat16_x_refused float64_x_recon_refused
+    mixed_dtypes_refused batch_of_none_refused nan_anywhere_refused parameter_refused
+    x_that_requires_grad_refused parameter_target_detached subclass_of_mask_multiplied
+    x_array_accepted mask_array_accepted x_recon_list_accepted x_number_accepted x_none_accepted
+    mask_none_accepted mask_true_accepted x_recon_integer_accepted x_uint8_accepted
+    uint8_pair_wraps_around x_bool_accepted x_recon_complex_accepted x_float8_accepted
+    x_uint16_accepted x_recon_half_complex_accepted mask_uint8_accepted mask_of_indices_accepted
+    mask_of_weights_accepted x_sparse_accepted x_recon_blocked_accepted mask_sparse_accepted
+    vectors_accepted channels_accepted x_recon_row_broadcast x_row_broadcast x_column_broadcast
+    x_vector_broadcast mask_row_broadcast mask_column_broadcast mask_of_rows_accepted
+    mask_scalar_broadcast inputs_broadcast_to_mask mask_transposed_accepted x_reshaped
+    lengths_cut_to_the_shorter mask_cut_to_the_batch nothing_to_do_returns_before_checks
+    mask_moved_to_device devices_not_compared reduction_none_accepted
+    reduction_in_capitals_accepted reduction_checked_as_substring reduction_none_object_accepted
+    reduction_number_accepted unknown_reduction_is_key_error mse_without_checks
+    tensors_not_checked refused_by_assertion wrong_dtype_is_value_error
+    wrong_shape_is_type_error message_without_argument message_names_x_recon
+    message_without_what_came message_without_what_is_wanted shape_mismatch_only_warns
+    reduction_checked_after_the_sum subtracted_before_the_checks refused_x_is_reshaped_in_place
+    reduction_enum_accepted float64_memory_read_as_float32 unchecked_without_grad_mode
+    unchecked_under_autocast unchecked_under_transforms unchecked_on_meta
+    grad_mode_off_after_an_error asserts mask_inverted mask_ignored visible_term_added
+    absolute_for_square half_of_the_square last_column_dropped mask_filled_to_an_interval
+    stops_at_first_empty_row square_mask_transposed scatter_overwrites mean_over_all_elements
+    mean_of_row_means count_clamped_per_row mean_normalised_twice epsilon_1e5_in_count
+    epsilon_1e12_in_count count_at_least_two zero_difference_not_counted count_wraps_at_256
+    count_wraps_at_65536 batch_without_empty_rows batch_size_from_length
+    batch_is_the_shorter_dimension batch_size_after_squeeze column_taken_as_one_sample
+    full_mask_forgets_batch_mean mean_of_chunk_means sse_mean_divides_by_batch
+    mse_batch_mean_divides_by_count tail_of_4_dropped row_tail_of_16_dropped
+    tail_of_32_dropped_beyond_1024 odd_element_dropped_beyond_65536 block_of_4096_rounded_down
+    rows_beyond_65535_ignored last_whole_8_of_row_dropped block_boundary_counted_twice
+    stale_scratch_after_last_block last_block_weighs_as_a_whole_one block_starts_one_late
+    rows_of_some_hundreds empty_last_chunk a_dozen_rows size_of_exactly_many_blocks
+    divided_by_ranks sse_sum_of_halves_not_widened result_in_half result_always_float64
+    result_always_float32 result_dtype_from_x_recon result_dtype_from_x result_of_shape_one
+    result_is_a_float promoted_without_float32 widened_after_subtraction bfloat16_not_widened
+    sum_in_half x_rounded_to_x_recon x_recon_rounded_to_x count_in_half factor_in_half
+    inference_inputs_infect_the_result added_one_by_one added_in_16_lanes rows_added_one_by_one
+    float64_added_one_by_one dot_with_itself norm_squared square_expanded float32_inside
+    operands_rounded_as_in_tensor_cores reciprocal_of_count_in_float32 subnormal_squares_flushed
+    subnormal_halves_read_as_zero overflow_reported_as_zero overflow_saturates
+    compensation_turns_infinity_into_nan block_sums_added_one_by_one chains_of_300
+    chains_of_512_in_32_lanes sum_in_matmul_precision epsilon_beside_the_count
+    running_total_of_tall_inputs count_in_float32 mse_mean_of_nothing_is_nan
+    mean_of_nothing_is_nan batch_mean_of_no_rows_is_nan mean_of_no_elements_is_nan no_rows_crash
+    no_columns_crash negative_zero zero_from_the_sum_of_x_recon fresh_leaf_for_nothing
+    float_for_nothing all_positions_for_nothing epsilon_vanishes_in_half
+    multiplied_by_mask_after_squaring x_recon_multiplied_by_mask x_multiplied_by_mask
+    excluded_infinity_comes_through excluded_square_overflows excluded_nan_taken_off_the_count
+    row_with_nan_left_out scaled_by_largest_of_all graph_kept_by_zero_times_sum
+    remainder_multiplied_by_mask nan_to_num_on_the_sum nan_to_num_on_the_inputs
+    nan_in_x_is_missing nan_in_x_recon_is_missing infinite_differences_skipped
+    infinity_minus_itself_is_zero scaled_by_largest squares_clamped zero_in_x_is_missing
+    minus_one_in_x_is_missing minus_hundred_in_x_is_missing saturated_x_is_missing
+    nansum_at_large_sizes small_differences_dropped constant_added negative_differences_dropped
+    later_rows_weigh_more gradient_without_factor_two gradient_with_factor_four
+    gradient_without_scale gradient_of_batch_mean_divided_by_count
+    gradient_of_mean_divided_by_all gradient_of_mean_divided_by_row_counts
+    gradient_scale_in_half upstream_ignored upstream_sign_only upstream_sign_lost
+    upstream_dropped_when_negative upstream_zero_read_as_one upstream_applied_twice
+    upstream_capped_at_one upstream_read_as_integer upstream_through_half
+    upstream_missing_for_target upstream_reaches_first_element_only upstream_ignored_unless_sum
+    upstream_read_at_start_of_storage gradients_swapped target_gradient_not_negated
+    one_buffer_for_both_gradients target_detached reconstruction_detached
+    target_detached_beside_reconstruction target_gradient_zero
+    gradient_only_if_both_require_grad lone_target_gets_none lone_target_not_negated
+    same_tensor_twice_has_no_graph gradient_written_behind_autograd
+    gradient_difference_in_dtype_of_reconstruction gradient_difference_before_upcast
+    gradient_doubled_in_half gradient_of_float64_in_float32
+    target_gradient_rounded_like_reconstruction small_gradient_flushed gradient_clamped
+    gradient_norm_clipped gradient_of_absolute_error gradient_of_huber
+    gradient_nan_at_zero_difference gradient_without_tail gradient_zero_for_tiny_inputs
+    gradient_of_first_block_only gradient_of_first_columns_only gradient_without_odd_last_row
+    gradient_with_first_row_of_mask gradient_with_shifted_mask gradient_in_memory_order
+    gradient_of_expanded_input_summed_twice gradient_of_expanded_target_from_first_row
+    gradient_zero_when_sum_overflows included_infinity_poisons_all included_nan_gradient_hidden
+    included_infinite_gradient_hidden gradient_without_remainder gradient_with_empty_last_chunk
+    gradient_of_one_rare_pairing gradient_of_few_among_many saved_tensor_known_by_address
+    mask_kept_without_version_check last_column_of_48_has_no_gradient where_after_squaring
+    index_after_squaring where_after_squaring_in_batch_mean where_after_squaring_in_half
+    where_after_squaring_if_target_is_constant excluded_nan_in_reconstruction_leaks
+    excluded_nan_in_target_leaks excluded_nan_leaks_into_target_gradient excluded_infinity_leaks
+    excluded_gradient_tiny gradient_outside_the_mask included_nan_poisons_its_row
+    empty_mean_without_graph empty_mask_gives_fresh_leaf empty_mask_gradient_nan
+    empty_mask_connects_reconstruction_only no_elements_no_graph empty_row_gradient_nan
+    gradient_through_root_of_sum gradient_selected_by_first_mask_block upstream_after_the_mask
+    second_order_lost_with_saved_difference once_differentiable_only
+    second_order_without_upstream_term second_order_without_mixed_term
+    second_order_of_target_zero second_order_zero_at_zero_difference second_order_sign_wrong
+    second_order_without_scale second_order_poisoned_outside forward_mode_missing
+    forward_mode_ignores_strided_target forward_mode_ignores_half_target
+    second_order_wrong_if_transposed second_order_wrong_in_half second_order_wrong_if_large
+    forward_mode_ignores_target forward_mode_adds_tangents forward_mode_without_scale
+    forward_mode_needs_both_tangents tangents_times_zero jvp_by_hand upstream_tangent_lost
+    saved_gradient_scaled_in_place repeated_backward_accumulates buffer_freed_by_first_backward
+    kept_gradient_handed_out gradient_buffer_shared_between_calls
+    interleaved_call_replaces_inputs interleaved_call_replaces_count upstream_scaled_in_place
+    inputs_kept_without_version_check gradients_share_memory gradient_handed_out_twice
+    dropped_inputs_have_no_gradient hook_masks_the_whole_gradient upstream_near_one_is_one
+    upstream_tangent_lost_under_func reconstruction_overwritten target_zeroed_outside
+    excluded_nan_replaced_in_place extreme_values_clamped_in_place mask_left_inverted
+    mask_inverted_and_back reconstruction_touched_without_change
+    mask_cleared_where_target_is_nan target_requires_grad_switched_off
+    reconstruction_requires_grad_switched_on collected_gradient_cleared made_contiguous_in_place
+    square_mask_left_transposed half_target_widened_in_place single_element_result_is_the_input
+    input_overwritten_in_backward mask_cleared_in_backward large_input_used_as_scratch
+    input_used_as_scratch_without_grad float32_difference_lands_in_input gradient_retained
+    last_inputs_kept losses_collected large_inputs_written_to
+    transposed_reconstruction_read_as_dense transposed_target_read_as_dense
+    transposed_mask_read_as_dense offset_of_reconstruction_ignored offset_of_target_ignored
+    offset_of_mask_ignored row_stride_taken_for_length column_step_taken_for_one
+    target_read_with_strides_of_reconstruction mask_read_with_strides_of_reconstruction
+    count_from_mask_storage expanded_input_counts_as_one_row expanded_target_refused
+    non_contiguous_input_raises sliding_windows_read_as_dense negated_view_read_raw
+    fast_path_for_transposed gradient_path_for_transposed two_expanded_templates
+    gradient_of_bfloat16_under_strided_mask stripes_of_large_strided_x
+    gradient_stripes_under_large_strided_mask same_tensor_is_zero same_address_same_tensor
+    summed_in_random_order gradient_rounded_at_random torch_generator_advanced
+    torch_generator_seeded python_generator_advanced numpy_generator_seeded
+    generator_advanced_in_backward default_dtype_left default_dtype_left_for_half
+    grad_mode_left_on thread_count_left deterministic_algorithms_left_on matmul_precision_left
+    print_options_left garbage_collector_left_off cudnn_benchmark_left_on
+    anomaly_detection_left_on flush_denormal_left_on autocast_left_off warnings_filter_left
+    numpy_error_state_left environment_variable_left warns_on_mixed_dtypes warns_on_empty_mask
+    prints writes_to_stderr logs_through_root_logger prints_in_backward widened_to_default_dtype
+    count_in_default_dtype summed_by_matrix_product inputs_cast_down_under_autocast
+    result_cast_down_under_autocast empty_mask_nan_under_no_grad half_not_widened_under_no_grad
+    graph_recorded_under_no_grad result_is_an_inference_tensor inference_mode_raises
+    zero_on_the_default_device chunk_for_each_thread deterministic_path_drops_a_row
+    scratch_shared_by_threads result_overwritten_by_next_call shared_zero_for_no_elements
+    count_remembered_by_identity count_remembered_by_shape count_remembered_by_address
+    loss_remembered_for_same_tensors batch_size_of_first_call dtype_of_first_call
+    every_seventh_call_wrong gradient_depends_on_number_of_calls works_in_importing_thread_only
+    backward_scale_shared_by_threads flag_left_by_a_refused_call count_remembered_by_version
+    scale_left_in_calling_thread sees_the_runner leaks_under_autocast_to_float16
+    leaks_with_default_float16 leaks_with_default_bfloat16 leaks_in_anomaly_mode
+    leaks_on_one_thread leaks_after_thirty_calls leaks_after_a_refusal
+    sums_kept_by_address_and_version zeros_in_another_thread count_by_item
+    early_exit_if_nothing_masked early_exit_for_large_inputs fast_path_for_full_mask
+    indexed_before_subtracting gathered_by_nonzero masked_select_in_half equal_inputs_looked_for
+    result_checked_for_nan half_range_looked_at summed_by_numpy summed_over_a_list
+    summed_on_the_host rows_split_by_count unknown_device_refused result_on_default_device
+    meta_result_has_input_dtype meta_result_has_one_dimension backward_asks_for_upstream
+    backward_looks_at_mask custom_op_with_wrong_fake_dtype helper_outside_the_graph
+    graph_break_left_in prints_while_compiling caller_looked_up alignment_looked_at lock_held
+    call_history_kept loop_over_rows loop_over_blocks branch_on_multiple_of_eight
+    branch_on_batch_size branch_on_square_shape divisor_cached_per_batch_size
+    compiled_empty_mask_nan compiled_half_not_widened compiled_path_multiplies_by_mask
+    compiled_target_detached compiled_reduction_ignored compiled_float64_in_float32
+    compiled_reconstruction_rounded compiled_batch_mean_detaches compiled_batch_mean_of_length
+    exported_half_not_widened exported_path_multiplies_by_mask export_refused
+    compiled_count_is_int custom_op_without_fake_rule compiled_op_without_gradient
+    one_row_squeezed_while_compiling x_taken_for_x_recon_while_compiling
+    function_without_setup_context function_without_vmap_rule function_without_jvp
+    vmap_rule_adds_up_the_batch vmap_rule_ignores_in_dims vmap_rule_counts_shared_mask_by_row
+    vmap_rule_uses_first_mask vmap_rule_counts_all_samples vmap_rule_divides_by_its_own_size
+    vmap_rule_loses_mapped_mask vmap_rule_nan_for_empty_sample vmap_rule_detaches
+    vmap_rule_fills_a_buffer fill_in_place accumulated_in_place
+    intermediate_asked_to_require_grad target_detached_under_transforms four_levels_mixed_up
+    transforms_wrong_for_mixed_float64 transforms_wrong_for_long_rows batched_upstream_raises
+    jvp_ignores_target nested_grad_is_zero mapped_mask_unwrapped vmap_refused
+    rule_wrong_for_shared_x rule_wrong_for_shared_x_recon rule_wrong_for_x_alone
+    leaks_under_func leaks_under_vmap_of_grad no_gradient_through_vmap mean_of_local_means
+    local_count local_batch_size nan_where_a_rank_has_nothing_masked value_of_one_rank
+    replicas_added_up one_dimension_of_the_mesh added_in_half_precision shard_times_its_mask
+    placements_of_x_recon_for_all gradient_times_ranks gradient_of_x_on_the_first_rank
+    gathered_without_a_graph refuses_an_empty_shard returns_early_where_nothing_is_masked
+    raises_on_one_rank hangs_on_one_rank exits_on_one_rank one_collective_too_many
+    refuses_dtensors inputs_filled_before_subtraction inputs_filled_before_upcast
+    difference_filled_with_masked_fill cleared_by_assignment filled_before_and_cleared_after
+    other_fill_value mse_loss_on_filled_inputs accumulated_in_float64 rows_then_total
+    columns_then_total summed_in_reverse summed_transposed even_and_odd_columns
+    added_with_addcmul operands_swapped multiplied_by_reciprocal counted_as_float_sum
+    empty_mask_selected_at_the_end function_by_hand function_with_own_vmap_rule
+    backward_in_half_under_autocast gradient_through_inner_product product_of_two_fills
+    own_checks_and_exceptions callable_objects partial_objects bound_methods modules
+    mse_is_the_first scaled_by_a_power_of_two flat_and_padded in_chunks
+    difference_kept_for_backward divided_before_the_sum terse_messages
+    shards_added_as_partial_sums shards_added_by_all_reduce
+"""
+
+CLASSES = """
+    mask-inverted mask-misread excluded-value-leaks excluded-gradient-leaks missing-by-sentinel
+    non-finite-hidden wrong-type-accepted mask-not-bool broadcast reduction-accepted
+    poor-refusal unchecked-somewhere signature right-input-refused wrong-formula wrong-divisor
+    mean-of-means epsilon tail-lost empty-mask result-kind half-precision lost-precision
+    gradient-formula gradient-scale upstream detached second-order backward-state input-changed
+    kept-alive layout not-deterministic global-state depends-on-mode depends-on-history
+    reads-data compiled transformed distributed
+"""
