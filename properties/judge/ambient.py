@@ -25,7 +25,11 @@ def _numpy_state() -> bytes:
     return bytes(state["key"].tobytes()) + bytes(str(state["pos"]), "ascii")
 
 
-_SUBNORMAL = torch.tensor([1e-40], dtype=torch.float32)  # in whichever default dtype
+def _product(number: float) -> float:
+    product: float = (torch.tensor([number], dtype=torch.float32) * 1.0).item()
+    return product
+
+
 _READ: dict[str, Callable[[], Any]] = {
     "default dtype": torch.get_default_dtype,
     "default device": lambda: str(torch.get_default_device()),
@@ -45,7 +49,7 @@ _READ: dict[str, Callable[[], Any]] = {
     "warnings of torch always": torch.is_warn_always_enabled,
     "print options of torch": internals.print_options,
     "dispatch and function modes": internals.modes,
-    "flush of subnormals": lambda: (_SUBNORMAL * 1.0).item() == 0.0,
+    "flush of subnormals": lambda: _product(1e-40) == 0.0,
     "torch random state": lambda: torch.get_rng_state().numpy().tobytes(),
     "random state of Python": random.getstate,
     "random state of NumPy": _numpy_state,
