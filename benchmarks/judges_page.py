@@ -42,6 +42,16 @@ class Judge:
     blamed: dict[str, str]
     seconds: float
 
+    @property
+    def rate(self) -> float:
+        """The share of those it was run on that it finds."""
+        return len(self.found) / max(len(self.given), 1)
+
+    @property
+    def words(self) -> str:
+        """How many it finds of how many."""
+        return f"{len(self.found)} of {len(self.given)}"
+
     def share(self, group: frozenset[str]) -> str:
         """How many of these it finds, and of how many where it was not run on all of them."""
         found, given = len(group & self.found), len(group & self.given)
@@ -49,7 +59,7 @@ class Judge:
 
 
 def judges(run: dict[str, Any], entries: Corpus) -> list[Judge]:
-    """The usual checks, all of them together, and the suite, in this order."""
+    """The usual checks, all of them together, and the suite, in this order; those that were run."""
     one = {name: _judge(name, check, entries) for name, check in run["checks"].items()}
     usual = [one[name] for name in CHECKS]
     given = usual[0].given.intersection(*(judge.given for judge in usual))
@@ -61,7 +71,7 @@ def judges(run: dict[str, Any], entries: Corpus) -> list[Judge]:
         {name: why for judge in usual for name, why in judge.blamed.items()},
         sum(judge.seconds for judge in usual),
     )
-    return [*usual, together, *(one[profile] for profile in SUITE)]
+    return [*usual, together, *(one[profile] for profile in SUITE if one[profile].given)]
 
 
 def _judge(name: str, check: dict[str, Any], entries: Corpus) -> Judge:
@@ -95,13 +105,12 @@ def _number(clause: str) -> int:
 
 def summary(run: dict[str, Any], entries: Corpus) -> str:
     """Each judge in one line."""
-    wrong = frozenset(entry.id for entry in entries.wrong)
     return _table(
-        ["check", f"of {len(entries.wrong)} wrong losses finds", "right losses blamed", "seconds"],
+        ["check", "wrong losses found", "right losses blamed", "seconds"],
         (
             [
                 judge.name,
-                judge.share(wrong),
+                judge.words,
                 f"{len(judge.blamed)} of {judge.asked}",
                 _seconds(judge.seconds),
             ]
@@ -154,21 +163,28 @@ def page(run: dict[str, Any], entries: Corpus) -> str:
 
 def _head(run: dict[str, Any], entries: Corpus, found: list[Judge]) -> str:
     one = {judge.name: judge for judge in found}
-    wrong, all_of_them = len(entries.wrong), frozenset(entry.id for entry in entries.wrong)
-    best = max((one[name] for name in CHECKS), key=lambda judge: len(judge.found))
-    together, quick, default = one[ALL], one[SUITE["quick"]], one[SUITE["default"]]
-    said = (
-        f"`assert_close` on a random batch finds {len(one['assert_close'].found)} of {wrong}; with "
-        f"gradients, {len(one['with gradients'].found)}.",
-        f"The best of the usual checks, {best.name}, finds {len(best.found)}. All of them together "
-        f"find {len(together.found)}: {wrong - len(together.found)} wrong losses pass everything.",
-        f"The suite finds {quick.share(all_of_them)} in its quick profile and "
-        f"{default.share(all_of_them)} in its "
-        "default one.",
-        f"Of the right losses the usual checks blame {len(together.blamed)} of {together.asked}, "
-        f"the quick profile {len(quick.blamed)} of {quick.asked}, the default one "
-        f"{len(default.blamed)} of {default.asked}.",
-    )
+    wrong = len(entries.wrong)
+    best = max((one[name] for name in CHECKS), key=lambda judge: judge.rate)
+    together, plain, steep = one[ALL], one["assert_close"], one["with gradients"]
+    said = [
+        f"`assert_close` on a random batch finds {plain.words} wrong losses; with "
+        f"gradients, {steep.words}.",
+        f"The best of the usual checks, {best.name}, finds {best.words}. All of them "
+        f"together find {together.words}: {len(together.given - together.found)} wrong losses "
+        "pass everything.",
+        f"Of right losses the usual checks blame {len(together.blamed)} of {together.asked}.",
+    ]
+    for judge in found[len(CHECKS) + 1 :]:
+        said.append(
+            f"The {judge.name.replace('suite, ', '')} profile of the suite finds "
+            f"{judge.words}, and blames {len(judge.blamed)} of {judge.asked} right "
+            "losses."
+        )
+    if len(together.given) < wrong:
+        said.append(
+            f"This run was ended early: the checks together were asked of {len(together.given)} of "
+            "the wrong losses, spread evenly, and figures below say of how many."
+        )
     lines = "\n".join(textwrap.fill(f"- {text}", 100, subsequent_indent="  ") for text in said)
     return f"""# What the usual tests miss
 
@@ -178,11 +194,11 @@ mistake, and before {together.asked} right ones, which nobody should blame.
 
 {lines}
 
-Read the last two rows for what they are. Wrong losses and properties grew up together: one that no
+Read the suite's rows for what they are. Wrong losses and properties grew up together: one that no
 property found has led to a new property, so that the suite finds them by construction, and a
-figure below {wrong} would be a defect. What the rows above them show is how much of what can go
-wrong passes tests that one would be content with. How the suite does on code that it had never seen
-is in [wild.md](wild.md).
+figure below all would be a defect. What the rows above them show is how much of what can go wrong
+passes tests that one would be content with. How the suite does on code that it had never seen is in
+[wild.md](wild.md).
 
 ![Share of the wrong losses of each clause that each check finds](judges.svg)
 
@@ -276,7 +292,7 @@ def picture(run: dict[str, Any], entries: Corpus) -> Figure:
             color = "white" if shares[row][column] > 0.45 else "0.25"
             place, count = (column + 0.5, row + 0.5), str(len(own & judge.found))
             panel.annotate(count, place, ha="center", va="center", color=color, fontsize=7)
-        words = f"{len(judge.found)} of {len(judge.given)}, {_seconds(judge.seconds)} s"
+        words = f"{judge.words}, {_seconds(judge.seconds)} s"
         weight = "bold" if judge.name in SUITE.values() else "normal"
         panel.annotate(
             words, (len(groups) + 0.2, row + 0.5), va="center", weight=weight, annotation_clip=False
