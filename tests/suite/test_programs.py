@@ -64,16 +64,22 @@ FEW = (
 )
 
 
-def ran(pairs: list[tuple[str, str]]) -> list[dict[str, Any]]:
+# The tests come last on the path: beside them lies a package that may be installed elsewhere.
+RUNNER = """
+import runpy, sys
+sys.path.append({root!r})
+runpy.run_module({module!r}, run_name="__main__", alter_sys=True)
+"""
+
+
+def ran(pairs: list[tuple[str, str]], folder: Path) -> list[dict[str, Any]]:
     """What became of the programs of these mutants, as these properties find them."""
     package = __package__ or ""
+    root = str(Path(__file__).parents[len(package.split("."))])
+    program = RUNNER.format(root=root, module=f"{package}.program_runner")
+    command = [sys.executable, "-c", program]
     done = subprocess.run(
-        [sys.executable, "-m", f"{package}.program_runner"],
-        input=json.dumps(pairs),
-        capture_output=True,
-        text=True,
-        cwd=Path(__file__).parents[len(package.split("."))],
-        env={**os.environ, "PYTHONSAFEPATH": ""},
+        command, input=json.dumps(pairs), capture_output=True, text=True, cwd=folder
     )
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
@@ -81,12 +87,12 @@ def ran(pairs: list[tuple[str, str]]) -> list[dict[str, Any]]:
 
 @needs_forks
 def test_programs_fail_on_mutants_and_pass_on_the_definition(
-    request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
+    request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     """Exit code 1 with an AssertionError, and 0 on the definition; every mutant with `--matrix`."""
     every = request.config.getoption("--matrix")
     names = [*MUTANTS] if every else FEW
-    rows = ran([(name, MUTANTS[name].killed_by[0]) for name in names])
+    rows = ran([(name, MUTANTS[name].killed_by[0]) for name in names], tmp_path)
     assert [row["mutant"] for row in rows] == [*names]
     found = [row for row in rows if row.get("state") == "FAIL"]
     wrong = [row for row in found if not _shows(row)]
