@@ -39,7 +39,8 @@ def program_of(
     try:
         alone = violation.program(subject.imports)
     except Exception as error:  # a finding must not be lost for want of its program
-        reason = f"no program could be written ({type(error).__name__}: {error})"
+        words = " ".join(str(error).split())
+        reason = f"no program could be written ({type(error).__name__}: {words})"
     if alone is not None:
         if not (tried and known) or trial.exit_code(alone) != 0:
             return alone
