@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -11,10 +10,10 @@ from typing import Any, Literal
 import torch
 
 from ..clauses.registry import PROPERTIES
-from ..inputs.cases import FUNCTIONS
 from ..judge.violation import SuiteError
 from ..run import stopping
 from ..run.engine import Outcome, conduct, effort, explain, validate
+from ..run.reproducers import importing
 from ..subject import Claims, Subject
 from .report import BAD_STATES, Cell, Table
 
@@ -125,14 +124,13 @@ def check_loss(
     """
     if on_fail not in ("return", "raise"):
         raise ValueError(f'on_fail must be "return" or "raise", got {on_fail!r}')
-    functions = {"masked_sse": masked_sse, "masked_mse": masked_mse}
     subject = Subject(
         name,
         masked_sse,
         masked_mse,
         claims=claims or Claims(),
         expected_failures=dict(expected_failures or {}),
-        imports=_imports(functions),
+        imports=importing({"masked_sse": masked_sse, "masked_mse": masked_mse}),
     )
     effort(profile)
     validate(subject)
@@ -140,7 +138,7 @@ def check_loss(
     table = Table([name], settings, of=len(PROPERTIES))
     outcomes: dict[str, Outcome] = {}
     explanations: dict[str, str] = {}
-    given = "".join(f", {key}={key}" for key, function in functions.items() if function)
+    given = "".join(f", {key}={key}" for key in subject.functions)
     with stopping.heeded():
         for identifier in _chosen(clauses):
             again = f"check_loss({given[2:]}, clauses=[{identifier!r}], profile={profile!r}"
@@ -188,25 +186,6 @@ def _chosen(clauses: Collection[str]) -> list[str]:
         for identifier, prop in PROPERTIES.items()
         if not clauses or identifier in clauses or prop.clause in clauses
     ]
-
-
-def _imports(functions: Mapping[str, Callable[..., Any] | None]) -> str:
-    """The lines that bring the functions into a program, or say that they are of this session."""
-    lines = []
-    for known in FUNCTIONS:
-        function = functions[known]
-        if function is None:
-            continue
-        module, own = getattr(function, "__module__", ""), getattr(function, "__qualname__", "")
-        importable = own.isidentifier() and module not in ("__main__", "builtins", "")
-        if importable and getattr(sys.modules.get(module), own, None) is function:
-            lines.append(f"from {module} import {own}" + ("" if own == known else f" as {known}"))
-        elif own.isidentifier():
-            lines += [] if own == known else [f"{known} = {own}"]
-            lines.append(f"# {own} is the function of this session")
-        else:
-            lines.append(f"# {known} is the function of this session")
-    return "\n".join(lines)
 
 
 def _line(text: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -33,7 +35,8 @@ class BoundProperty:
         if outcome.state == "xfail":
             pytest.xfail(outcome.reason)
         if outcome.state != "pass":
-            again = f"pytest -k '{subject.name} and {self.id}'"
+            test = os.environ.get("PYTEST_CURRENT_TEST", self.id).rpartition(" ")[0]
+            again = f"pytest {shlex.quote(test)}" if test else f"pytest -k {self.id}"
             pytest.fail(explain(subject, outcome, self.id, again), pytrace=False)
 
 

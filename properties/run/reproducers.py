@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
 
+from ..inputs.cases import FUNCTIONS
 from ..judge.violation import Violation
 from ..subject import Claims, Subject
 from . import trial
@@ -27,12 +31,40 @@ def program_of(
     earlier calls, the suite is asked instead.
     """
     reason = "the finding takes many calls, not one"
-    alone = violation.program(subject.imports)
+    known = bool(subject.imports)
+    if not known:
+        losses = {name: getattr(subject, name) for name in FUNCTIONS}
+        subject = dataclasses.replace(subject, imports=importing(losses))
+    alone = None
+    try:
+        alone = violation.program(subject.imports)
+    except Exception as error:  # a finding must not be lost for want of its program
+        words = " ".join(str(error).split())
+        reason = f"no program could be written ({type(error).__name__}: {words})"
     if alone is not None:
-        if not (tried and subject.imports) or trial.exit_code(alone) != 0:
+        if not (tried and known) or trial.exit_code(alone) != 0:
             return alone
         reason = "the call is right where it is the first, so the finding takes those before it"
     return asking_again(subject, identifier, profile, seed, device, reason)
+
+
+def importing(functions: Mapping[str, Callable[..., Any] | None]) -> str:
+    """The lines that bring the functions into a program, or say that they are of this session."""
+    lines = []
+    for known in FUNCTIONS:
+        function = functions[known]
+        if function is None:
+            continue
+        module, own = getattr(function, "__module__", ""), getattr(function, "__qualname__", "")
+        importable = own.isidentifier() and module not in ("__main__", "builtins", "")
+        if importable and getattr(sys.modules.get(module), own, None) is function:
+            lines.append(f"from {module} import {own}" + ("" if own == known else f" as {known}"))
+        elif own.isidentifier():
+            lines += [] if own == known else [f"{known} = {own}"]
+            lines.append(f"# {own} is the function of this session")
+        else:
+            lines.append(f"# {known} is the function of this session")
+    return "\n".join(lines)
 
 
 def asking_again(
