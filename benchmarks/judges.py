@@ -122,13 +122,13 @@ def verdicts(found: dict[str, Any], workers: int | None) -> Iterator[dict[str, A
 def _cost(name: str, checker: Any) -> float:
     """The median seconds of processor time on the definition, which has to pass."""
     rounds = 1 if name in PROFILES else ROUNDS
-    taken = []
+    taken: list[float] = []
     clocked = functools.partial(_clocked, checker)
     for verdict in trial(clocked, [DEFINITION] * rounds, workers=1, seconds=1200, preload=PRELOAD):
         if verdict.blamed:
             sys.exit(f"{name} blames the definition, so it is no check of it: {verdict.reason}")
         taken.append(verdict.answer)
-    return round(statistics.median(taken), 3)
+    return round(float(statistics.median(taken)), 3)
 
 
 def _clocked(checker: Callable[[Entry], None], entry: Entry) -> float:
