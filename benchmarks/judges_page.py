@@ -19,6 +19,12 @@ from .judges_checks import CHECKS
 mpl.rcParams.update({"svg.hashsalt": "wavemae", "svg.fonttype": "none"})
 
 ALL = "all of these"
+_GREW = """\
+Read the suite's rows for what they are. Wrong losses and properties grew up together: one that no
+property found has led to a new property, so that the suite finds them by construction, and a
+figure below all would be a defect. What the rows above them show is how much of what can go wrong
+passes tests that one would be content with. How the suite does on code that it had never seen is in
+[wild.md](wild.md)."""
 SUITE = {"quick": "suite, quick", "default": "suite, default"}
 
 
@@ -186,6 +192,7 @@ def _head(run: dict[str, Any], entries: Corpus, found: list[Judge]) -> str:
             "the wrong losses, spread evenly, and figures below say of how many."
         )
     lines = "\n".join(textwrap.fill(f"- {text}", 100, subsequent_indent="  ") for text in said)
+    rows_of_the_suite = "The suite was not run yet." if len(found) == len(CHECKS) + 1 else _GREW
     return f"""# What the usual tests miss
 
 Why a property suite, and not four lines of `assert_close`? Here the checks that such a loss usually
@@ -194,11 +201,7 @@ mistake, and before {together.asked} right ones, which nobody should blame.
 
 {lines}
 
-Read the suite's rows for what they are. Wrong losses and properties grew up together: one that no
-property found has led to a new property, so that the suite finds them by construction, and a
-figure below all would be a defect. What the rows above them show is how much of what can go wrong
-passes tests that one would be content with. How the suite does on code that it had never seen is in
-[wild.md](wild.md).
+{rows_of_the_suite}
 
 ![Share of the wrong losses of each clause that each check finds](judges.svg)
 
@@ -267,9 +270,10 @@ All reductions of both functions are asked, and the defaults, also where the sou
   first finding ends it, which saves hours and changes no figure here. On right losses every
   property is run, in the default profile on every twelfth of them, since one takes minutes
   (`tox run -e soundness` runs all of them under fifty seeds, in the quick profile).
-- Seconds are those on the definition, which passes: the median of five processes, without the
-  start of Python and the import of torch; of the suite one process with all properties, one after
-  another. The command spreads them over the cores ([benchmarks.md](benchmarks.md)).
+- Seconds are of processor time, on the definition, which passes: the median of five processes,
+  without the start of Python and the import of torch; of the suite one process with all properties,
+  one after another, and what it starts. The command spreads them over the cores
+  ([benchmarks.md](benchmarks.md)).
 - Wrong losses are the `wrong` entries of `wavemae.corpus`, from `tests/mutants`; right ones are its
   `right` entries, from `tests/variants`, and `wavemae.fused`.
 - The figures but for the seconds come out the same in every run on one machine.
