@@ -674,7 +674,7 @@ def gradient_factor_out_of_range(x_recon, x, mask, reduction, upstream):
 
 
 @mutant(
-    "C11", "scaled by the largest as BLAS's nrm2 is: its square is in the gradient", "C11-any-size"
+    "C11", "scaled by the largest as BLAS's nrm2 is: its square is in the gradient", "C11-oracle"
 )
 def gradient_through_scaled_squares(x_recon, x, mask, reduction):
     masked = difference(x_recon, x, mask)

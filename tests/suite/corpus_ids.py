@@ -182,7 +182,34 @@ IDS = """
     own_checks_and_exceptions callable_objects partial_objects bound_methods modules
     mse_is_the_first scaled_by_a_power_of_two flat_and_padded in_chunks
     difference_kept_for_backward divided_before_the_sum terse_messages
-    shards_added_as_partial_sums shards_added_by_all_reduce
+    shards_added_as_partial_sums shards_added_by_all_reduce subclass_taken_for_dtensor
+    unchecked_while_compiling shape_of_mask_not_in_the_memo layout_not_in_the_memo
+    one_thread_left_by_a_refused_reduction autocast_left_off_by_a_refused_call
+    differences_subnormal_in_half_dropped gradient_times_the_group mean_over_the_group
+    running_total_of_large_strided_inputs mean_over_fraction power_of_two_from_all
+    infinity_hides_nan gradient_by_reciprocal_in_float32 unit_gradient_kept_in_half
+    gradient_factor_in_half gradient_factor_out_of_range gradient_through_scaled_squares
+    no_elements_connect_reconstruction_only lone_tangent_of_target_not_negated
+    lone_tangent_times_mask tangents_detached_in_evaluation large_saved_gradient_scaled_in_place
+    buffer_back_to_the_pool two_buffers_in_turn interleaved_call_replaces_dtype
+    errors_kept_with_their_tracebacks widened_target_holds_its_key hook_holds_its_tensor
+    unreferenced_gradient_used_again negated_twin_taken_for_the_same equal_strides_read_flat
+    count_by_eights_at_any_offset gradient_of_expanded_pair_in_first_row
+    constant_born_in_inference_mode strides_remembered_past_hooks count_by_matrix_product
+    small_sum_by_matrix_product nan_on_the_way flush_denormal_left_off
+    bfloat16_gradient_rounded_at_random early_exit_in_evaluation early_exit_on_the_cpu
+    large_inputs_compacted large_cpu_inputs_compacted large_backward_asks_for_upstream
+    cpu_backward_asks_for_upstream branch_on_number_of_elements
+    branch_on_multiple_of_eight_in_half vmap_rule_ignores_in_dim_of_mask
+    gradient_cleaned_by_a_hook batch_taken_for_even column_major_gradients gradient_as_made
+    four_functions_in_a_row mask_saved_in_fewer_bytes compensated_sum integer_accumulator
+    partials_of_an_object cached_and_nested result_of_the_subclass exactly_rounded_in_lists
+    summed_in_long_double selected_and_dotted segments_of_rows bits_cleared short_messages
+    messages_of_four_lines old_type_names_in_german foreach_lists_of_one custom_operator
+    composite_operator lazily_negated_result view_of_all_three masked_package
+    complex_inner_product last_of_a_running_sum binned_by_magnitude expanded_in_float64
+    folded_in_halves dot_in_float64 scattered_to_the_front divided_first sorted_before_the_sum
+    row_by_row_in_vmap
 """
 
 CLASSES = """
