@@ -181,7 +181,7 @@ def test_on_another_device_it_says_why() -> None:
 
 
 def test_the_command_shows_the_reason(tmp_path: Path) -> None:
-    """Skipped is no failure beside what was judged; the reason stands in table and report."""
+    """Skipped is no failure beside what was judged; the reason stands on the screen and in the report."""
     report = tmp_path / "report.json"
     program = (
         "import sys; from torch import distributed; from wavemae.properties.__main__ import main\n"
@@ -190,7 +190,7 @@ def test_the_command_shows_the_reason(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "C20-two-ranks: this torch is built without gloo" in done.stdout
+    assert "C20-two-ranks and 2 more: this torch is built without gloo" in done.stdout
     (subject,) = json.loads(report.read_text())["subjects"]
     assert subject["totals"]["skipped"] == 3
     states = {cell["property"]: cell["state"] for cell in subject["cells"]}

@@ -10,6 +10,10 @@ from torch import Tensor
 
 from .catalogue import divided, masked_difference, result_dtype, variant, whole, widened
 
+# The file may be imported under two names, and torch takes an operator once.
+_NAMESPACE = __name__.replace(".", "_")
+_OPERATORS = getattr(torch.ops, _NAMESPACE)
+
 
 @variant(transforms=False)  # torch.func has no rules for foreach
 def foreach_lists_of_one(x_recon, x, mask, reduction):
@@ -22,7 +26,7 @@ def foreach_lists_of_one(x_recon, x, mask, reduction):
     return divided(square.sum(), mask, reduction)
 
 
-@torch.library.custom_op("wavemae_variants::squared_error", mutates_args=())
+@torch.library.custom_op(f"{_NAMESPACE}::squared_error", mutates_args=())
 def _squared_error(x_recon: Tensor, x: Tensor, mask: Tensor) -> Tensor:
     return masked_difference(x_recon, x, mask).square().sum()
 
@@ -50,7 +54,7 @@ def custom_operator(x_recon, x, mask, reduction):
     return divided(_squared_error(x_recon, x, mask), mask, reduction)
 
 
-_library = torch.library.Library("wavemae_variants", "FRAGMENT")
+_library = torch.library.Library(_NAMESPACE, "FRAGMENT")
 _library.define("composite_squared_error(Tensor x_recon, Tensor x, Tensor mask) -> Tensor")
 
 
@@ -63,7 +67,7 @@ def _composite(x_recon, x, mask):
 def composite_operator(x_recon, x, mask, reduction):
     """An operator of a library of its own that torch takes apart wherever it is met."""
     x_recon, x, mask = whole(x_recon, x, mask)
-    found = torch.ops.wavemae_variants.composite_squared_error(x_recon, x, mask)
+    found = _OPERATORS.composite_squared_error(x_recon, x, mask)
     return divided(found, mask, reduction)
 
 

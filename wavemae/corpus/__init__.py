@@ -79,7 +79,7 @@ class Entry:
 
         What it does to globals is its own affair: run it in a process that may be thrown away.
         """
-        from wavemae.properties import Claims, Subject
+        from wavemae.properties import Subject
 
         subject: Subject
         if self.wrong:
@@ -87,9 +87,7 @@ class Entry:
         else:
             right = import_module(f"{__name__}.right")
             sse, mse = right.VARIANTS[self.id]
-            subject = Subject(
-                self.id, sse, mse, Claims(distributed=self.id not in right.ONE_PROCESS)
-            )
+            subject = Subject(self.id, sse, mse, right.CLAIMS[self.id])
         return replace(
             subject,
             imports=f"from {__name__} import corpus\n\n"
