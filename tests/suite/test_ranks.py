@@ -181,7 +181,7 @@ def test_on_another_device_it_says_why() -> None:
 
 
 def test_the_command_shows_the_reason(tmp_path: Path) -> None:
-    """Skipped is no failure beside what was judged; the reason stands on the screen and in the report."""
+    """Skipped is no failure beside what was judged; screen and report say the reason."""
     report = tmp_path / "report.json"
     program = (
         "import sys; from torch import distributed; from wavemae.properties.__main__ import main\n"
