@@ -6,6 +6,7 @@ read when a worker has died.
 
 from __future__ import annotations
 
+import atexit
 import dataclasses
 import json
 import marshal
@@ -33,6 +34,7 @@ class Ledger:
             stream.truncate(_MOST_BYTES)
             self._now = mmap.mmap(stream.fileno(), _MOST_BYTES)  # no system call at every case
         self._done = (folder / f"{worker}.done").open("w", encoding="utf-8")
+        atexit.register(self._done.close)
         self._fields = operator.attrgetter(*_names())
         self._last: Case | None = None
         self._owner = os.getpid()

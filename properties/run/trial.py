@@ -22,6 +22,11 @@ _BUDGET = 60.0  # seconds for all programs of this process
 _STARTING = "from wavemae.properties.run.trial import serve; serve()"
 
 
+def _end(process: subprocess.Popen[str]) -> None:
+    with process:  # closes its pipes, and waits
+        process.kill()
+
+
 class _Server:
     """The process that forks, and what trials have cost."""
 
@@ -36,7 +41,7 @@ class _Server:
             self.process = subprocess.Popen(
                 command, stdin=pipe, stdout=pipe, stderr=nowhere, text=True, encoding="utf-8"
             )
-            atexit.register(self.process.kill)
+            atexit.register(_end, self.process)
         return self.process
 
 

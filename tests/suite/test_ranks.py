@@ -52,6 +52,7 @@ from wavemae.properties import load_subject
 from wavemae.properties.ranks import processes
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
     with processes.Ranks(load_subject("wavemae.models.losses"), 2) as asked:
         print(*asked.pids, flush=True)
         time.sleep(60)
