@@ -75,14 +75,19 @@ SUBJECTS = {
 
 
 @pytest.mark.parametrize("name", SUBJECTS)
-def test_one_line_of_claims_makes_it_green(name: str) -> None:
-    """Every property passes, is not claimed, or needs a target; and most are run."""
-    states = {i: conduct(SUBJECTS[name], i, "quick") for i in LIGHT}
+def test_one_line_of_claims_makes_it_green(name: str, request: pytest.FixtureRequest) -> None:
+    """Every property passes, is not claimed, or needs a target; and most are run.
+
+    Without `--matrix`, as in CI, each is asked a third of them, others than the one before it.
+    """
+    every = request.config.getoption("--matrix")
+    chosen = LIGHT if every else LIGHT[[*SUBJECTS].index(name) % 3 :: 3]
+    states = {i: conduct(SUBJECTS[name], i, "quick") for i in chosen}
     blamed = {
         i: o.reason for i, o in states.items() if o.state not in ("pass", "not claimed", "skipped")
     }
     assert blamed == {}
-    assert sum(o.state == "pass" for o in states.values()) >= 40
+    assert sum(o.state == "pass" for o in states.values()) >= len(chosen) // 3
 
 
 @pytest.mark.parametrize("name", ["one function only", "mean only", "sum only"])
