@@ -75,6 +75,8 @@ def test_every_wrong_entry_is_described() -> None:
         assert entry.witness is not None, entry.id
         assert entry.witness.property in PROPERTIES, entry.id
         assert entry.witness.program or not entry.witness.shows, entry.id
+        words = f"{entry.witness.what} {entry.witness.got}"
+        assert not re.search(r"(?<![\w.])[/\\]\S+\.py:\d", words), f"{entry.id}: a machine's path"
     for entry in corpus.right:
         assert entry.summary, entry.id
         assert (entry.clause, entry.bug_class, entry.killers, entry.witness) == ("", "", (), None)

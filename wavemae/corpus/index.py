@@ -109,14 +109,19 @@ def witness(entry: Entry) -> Witness | None:
             if violation is not None:
                 return Witness(
                     property=killer,
-                    what=violation.what,
-                    got=violation.got,
+                    what=_portable(violation.what),
+                    got=_portable(violation.got),
                     wanted=violation.wanted,
                     bound=violation.bound,
                     program=violation.program(subject.imports) or "",
                     shows=False,
                 )
     return None
+
+
+def _portable(words: str) -> str:
+    """The words with each place in a file by its name, and not by a folder of this machine."""
+    return re.sub(r"(?:[A-Za-z]:)?[/\\]\S*[/\\](?=[^/\\\s]+\.py:\d)", "", words)
 
 
 def seen(entry: Entry) -> Witness | None:
