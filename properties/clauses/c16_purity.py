@@ -162,7 +162,8 @@ def threads(probe: Probe, effort: Effort) -> None:
     "C16-own-process",
     cost=9,
     fixed=True,
-    statement="In a process of its own, from its first call on, a call keeps its whole contract.",
+    statement="In a process of its own, from its first call on and under `python -O`, a call keeps "
+    "its whole contract.",
     rationale="It is used where no test runner is, and somewhere a call is always the first.",
     catches="a loss that knows when it is tested; what is right only once something was set up",
     unavailable=without_target,

@@ -11,8 +11,8 @@ from .causes import severity
 if TYPE_CHECKING:
     from .report import Cell
 
-# Claims that stand behind all properties of a clause, so that if all raise it looks meant.
-_OF_CLAUSES = {"compile": "C18", "distributed": "C20"}
+# Claims that stand behind all properties whose ids begin so: if all raise, it looks meant.
+_OF_PROPERTIES = {"data_independent": "C17-meta", "compile": "C18-", "distributed": "C20-"}
 _IN_WORDS = {
     "gradients": "has no gradients",
     "second_order": "has no second order",
@@ -38,8 +38,8 @@ def advised(traits: Mapping[str, Any], cells: Iterable[Cell]) -> list[str]:
     if not traits or not any(cell.state == "FAIL" for cell in kept):
         return []
     stated, refused = dict(traits["claims"]), dict(traits["refused"])
-    for claim, clause in _OF_CLAUSES.items():
-        asked = [cell for cell in kept if cell.clause == clause]
+    for claim, start in _OF_PROPERTIES.items():
+        asked = [cell for cell in kept if cell.identifier.startswith(start)]
         if asked and all(_raises(cell) for cell in asked):
             refused[claim] = False
     asked = [cell for cell in kept if cell.clause == "C3"]

@@ -11,6 +11,7 @@ import functools
 import itertools
 import math
 import random
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -205,6 +206,20 @@ def rows(array: str, variant: int, offered: Offered, strength: int = 2) -> tuple
             row[name] = level if level in kept[name] else kept[name][number % len(kept[name])]
         found[repr(row)] = row
     return tuple(row for row in found.values() if together(row))
+
+
+def numbered(rows: Iterable[Row], salt: int) -> tuple[tuple[Row, Case], ...]:
+    """Each row with its case, the numbers of each chosen anew."""
+    return tuple((row, case_of(row, salt + number)) for number, row in enumerate(rows))
+
+
+@functools.cache
+def array_cases(
+    array: str, variant: int, offered: Offered, strength: int, seed: int
+) -> tuple[tuple[Row, Case], ...]:
+    """The rows of an array with their cases: the same in every situation, and so made once."""
+    salt = zlib.crc32(f"{array}/{variant}/{seed}".encode()) % 10**6
+    return numbered(rows(array, variant, offered, strength), salt)
 
 
 def many_masked(offered: Offered) -> tuple[Row, ...]:

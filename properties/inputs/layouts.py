@@ -172,12 +172,16 @@ class _Negated(Layout):
 
 
 class _FarRows(_InBuffer):
-    """Rows so far apart that offsets leave 16 bits after the second, where they are few."""
+    """Rows so far apart that offsets leave 16 bits, after the second where there are four or less.
+
+    All of the buffer is filled, so that more rows lie closer together.
+    """
 
     name = "far_rows"
 
     def sizes(self, shape: Shape) -> tuple[int, ...]:
-        return (shape[0], max(shape[1], 40000 if shape[0] <= 64 else 0))
+        apart = 40000 if shape[0] <= 4 else 2**17 // shape[0]
+        return (shape[0], max(shape[1], apart))
 
     def window(self, shape: Shape) -> str:
         return f"[:, :{shape[1]}]"

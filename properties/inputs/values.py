@@ -5,6 +5,7 @@ Each is frozen and says everything, so that it can be hashed, printed and made a
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,14 +16,25 @@ NAN, INF = float("nan"), float("inf")
 
 
 def hashed(count: int, seed: int) -> NDArray[np.uint64]:
-    """`count` well mixed 64-bit numbers (splitmix64), the same on every machine."""
+    """`count` well mixed 64-bit numbers (splitmix64), the same on every machine; read-only."""
+    return _kept(count, seed) if count <= _FEW else _mixed(count, seed)
+
+
+def _mixed(count: int, seed: int) -> NDArray[np.uint64]:
     with np.errstate(over="ignore"):
         z = (
             np.arange(1, count + 1, dtype=np.uint64) + np.uint64(seed % 2**32) * np.uint64(2**20)
         ) * (np.uint64(0x9E3779B97F4A7C15))
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return np.asarray(z ^ (z >> np.uint64(31)))
+        mixed: NDArray[np.uint64] = z ^ (z >> np.uint64(31))
+    mixed.flags.writeable = False
+    return mixed
+
+
+# A case is built several times in a row, and small ones are many.
+_FEW = 2**14
+_kept = functools.lru_cache(maxsize=64)(_mixed)
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,22 @@
-"""The subject in a Python of its own: without a test runner, from its first call on; under -O."""
+"""The subject in a Python of its own: without a test runner, from its first call on, under -O.
+
+One process answers what two properties ask, since each takes seconds to import torch.
+"""
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 import sys
+from importlib.machinery import SourceFileLoader
+from types import CodeType
 from typing import Any
 
 from ..inputs.bad import FEW, LAYOUTS, NON_TENSORS, REDUCTION, SHAPES
 from ..inputs.effort import PROFILES
+from ..subject import load_subject
+from ..targets import digest
 from .bad_calls import bad_call, errors
 from .everywhere import refuses
 from .probe import Probe
@@ -19,12 +27,10 @@ from .violation import SuiteError, Violation
 
 _TIME = 120.0  # seconds for another Python
 _PROGRAM = """
-import json, sys
+import sys
 sys.path[:] = {path!r}
-from wavemae.properties.judge.apart import {question}
-from wavemae.properties.judge.probe import Probe
-from wavemae.properties.subject import load_subject
-print("answer:", json.dumps({question}(Probe(load_subject({target!r})))))
+from wavemae.properties.judge import apart
+apart.serve({target!r})
 """
 _TAKEN = (*FEW, *SHAPES, *REDUCTION, *LAYOUTS[::4], *NON_TENSORS[::4])
 _SMALL = Situation("apart", array="small", large=False, simplify=False)
@@ -32,7 +38,8 @@ _SMALL = Situation("apart", array="small", large=False, simplify=False)
 
 def right_apart(probe: Probe) -> None:
     """Raise what a Python finds in which nothing but torch and the subject was there before."""
-    found: dict[str, Any] | None = _answer(probe, "first_violation")
+    found: dict[str, Any] | None = _answer(probe)["violation"]
+    probe.calls += 1
     probe.selected = True
     if found is None:
         return
@@ -54,7 +61,7 @@ def right_apart(probe: Probe) -> None:
 def refused_when_optimised(probe: Probe) -> None:
     """Raise if another Python, told to drop asserts, takes what this one refuses."""
     plain = taken(probe)
-    more = [told for told in _answer(probe, "taken", "-O") if told not in plain]
+    more = [told for told in _answer(probe)["taken"] if told not in plain]
     if more:
         raise Violation(
             f"under `python -O` {len(more)} bad calls are taken, {more[0]} among them",
@@ -86,11 +93,18 @@ def _without_asserts(probe: Probe, told: str) -> str:
     )
 
 
-def _answer(probe: Probe, question: str, *options: str) -> Any:
-    """What a function of this module finds of the subject in another Python."""
-    program = _PROGRAM.format(path=sys.path, target=probe.subject.target, question=question)
+def _answer(probe: Probe) -> Any:
+    """What `first_violation` and `taken` find in another Python, which drops the target's asserts."""
+    subject = probe.subject
+    return _asked(subject.target, tuple(digest(file) for file in subject.sources()))
+
+
+@functools.cache
+def _asked(target: str, digests: tuple[str, ...]) -> Any:
+    """The answer for a target whose files have these digests."""
+    program = _PROGRAM.format(path=sys.path, target=target)
     done = subprocess.run(
-        [sys.executable, *options, "-c", program],
+        [sys.executable, "-c", program],
         capture_output=True,
         text=True,
         timeout=_TIME,
@@ -99,11 +113,24 @@ def _answer(probe: Probe, question: str, *options: str) -> Any:
     lines = [line for line in done.stdout.splitlines() if line.startswith("answer: ")]
     if done.returncode or not lines:
         raise SuiteError(
-            f"{probe.subject.target} could not be tried in a process of its own: "
-            f"{done.stderr.strip()[-300:]}"
+            f"{target} could not be tried in a process of its own: {done.stderr.strip()[-300:]}"
         )
-    probe.calls += 1
     return json.loads(lines[-1].removeprefix("answer: "))
+
+
+def serve(target: str) -> None:
+    """The other Python's part."""
+    SourceFileLoader.get_code = _without_cache  # type: ignore[method-assign]
+    probe = Probe(load_subject(target))
+    answer = {"violation": first_violation(probe), "taken": taken(probe)}
+    print("answer:", json.dumps(answer))
+
+
+def _without_cache(loader: SourceFileLoader, name: str) -> CodeType:
+    """A module's code as under `python -O`, under which torch would take seconds more to import."""
+    path = loader.get_filename(name)
+    code: CodeType = compile(loader.get_data(path), path, "exec", dont_inherit=True, optimize=1)
+    return code
 
 
 def first_violation(probe: Probe) -> dict[str, Any] | None:

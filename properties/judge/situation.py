@@ -56,8 +56,8 @@ class Situation:
         again: whether the six arrays "middle" are asked too, so that any two levels meet often, and
             not only beside a third that hides what they do, such as an empty mask.
         large: whether a few large cases are asked too, two, or in the deep profile six.
-        whole: whether all of the array "large" is asked, which the deep profile does everywhere and
-            others by halves.
+        whole: whether all of the array is asked, which the deep profile does everywhere; others
+            ask half of the costly arrays, by the situation and the seed.
         layouts: whether it is about layouts, so that what breaks in any is not its finding.
         simplify: whether a failing case is simplified; not where each call takes seconds.
     """
@@ -89,29 +89,37 @@ class Situation:
 
     def cases(self, offered: Offered, spend: Effort) -> list[tuple[Row, Case]]:
         """The rows of its array that can be asked here, each with its case."""
-        variants = dimensions.VARIANTS.get(self.array, 1)
-        variant = zlib.crc32(self.id.encode()) % variants
-        deep = spend.profile == "deep" and self.array in dimensions.TRIPLES
-        start = zlib.crc32(f"{self.id}/{spend.seed}".encode()) % 10**6
+        deep = spend.profile == "deep"
+        own = zlib.crc32(f"{self.id}/{spend.seed}".encode()) % 10**6
+        variant = zlib.crc32(self.id.encode()) % dimensions.VARIANTS.get(self.array, 1)
         if self.array == "scattered":
-            many = _MANY * (8 if spend.profile == "deep" else 1)
-            rows = dimensions.scattered(offered, start, many)
+            rows = dimensions.scattered(offered, own, _MANY * (8 if deep else 1))
+            found = dimensions.numbered(rows, own)
         else:
-            rows = dimensions.rows(self.array, 0 if deep else variant, offered, 3 if deep else 2)
+            triples = deep and self.array in dimensions.TRIPLES
+            strength, variant = (3, 0) if triples else (2, variant)
+            found = dimensions.array_cases(self.array, variant, offered, strength, spend.seed)
         if self.again:
             for other in range(dimensions.VARIANTS["middle"]):
-                rows += dimensions.rows("middle", other, offered)
-        if self.array == "large" and spend.profile != "deep" and not self.whole:
-            rows = rows[start % 2 :: 2]
-        found = [(row, case_of(row, start + number)) for number, row in enumerate(rows)]
+                found += dimensions.array_cases("middle", other, offered, 2, spend.seed)
+        if not deep and self._shares:
+            found = found[own % 2 :: 2]
         if self.large and spend.profile != "quick":
-            found += _some_large(offered, start, 6 if spend.profile == "deep" else 2)
+            found += _some_large(offered, own, 6 if deep else 2)
         kept = [pair for pair in found if self.only is None or self.only(pair[1])]
         if spend.profile == "quick":
             few = _QUICK if self.simplify and self.array != "large" else _QUICK // 3
             kept = [pair for pair in kept if pair[1].count < 10**6]
             kept = kept[:: max(1, -(-len(kept) // few))]
         return kept
+
+    @property
+    def _shares(self) -> bool:
+        """Whether it asks half of its array: what is asked there is much, or costs much.
+
+        Other situations, and other seeds, ask the other half.
+        """
+        return not self.whole and self.array in _COSTLY
 
     def calls(self, probe: Probe, case: Case, contract: Contract) -> Call:
         """The subject's function for a case, reduction filled in, as it is called here."""
@@ -127,15 +135,16 @@ class Situation:
         return call
 
 
-def _some_large(offered: Offered, start: int, many: int) -> list[tuple[Row, Case]]:
+def _some_large(offered: Offered, start: int, many: int) -> tuple[tuple[Row, Case], ...]:
     """So many cases of 2¹⁶ elements or more, by the situation, and two to count high in."""
     rows = [row for row in dimensions.rows("large", 0, offered) if row["shape"] in _LARGE]
     step = max(1, len(rows) // many)
     picked = [*rows[start % step :: step], *dimensions.many_masked(offered)]
-    return [(row, case_of(row, start + 10**6 + number)) for number, row in enumerate(picked)]
+    return dimensions.numbered(picked, start + 10**6)
 
 
 _LARGE = ((300, 300), (70000, 1), (1, 70000), (2, 40000), (9000, 9))
+_COSTLY = ("middle", "large", "compiled", "compiled backward")  # arrays asked by halves
 _MANY = 320  # cases by chance
 _QUICK = 16  # cases of a situation in the quick profile
 PLAIN = Situation("plain")

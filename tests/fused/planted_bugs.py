@@ -155,7 +155,7 @@ spec = importlib.util.spec_from_file_location("wavemae.fused._native", sys.argv[
 module = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(module)
 sys.modules["wavemae.fused._native"] = module
-sys.path.insert(0, sys.argv[3])
+sys.path.append(sys.argv[3])  # behind the installed package
 from wavemae.fused import native
 assert native._kernels is module
 if sys.argv[2] == "fuzzing":

@@ -221,6 +221,8 @@ def test_a_design_is_answered_by_the_claims_that_say_it() -> None:
     assert claims == "claims=Claims(dtypes=('float32',), second_order=False)"
     _, claims = advised(TRAITS, [*cells, cell("C18-compile", "Unsupported came out: no")])
     assert claims == "claims=Claims(dtypes=('float32',), second_order=False, compile=False)"
+    _, claims = advised(TRAITS, [*cells, cell("C17-meta", "NotImplementedError came out: no data")])
+    assert claims == "claims=Claims(dtypes=('float32',), second_order=False, data_independent=False)"
     mixed = [*cells, cell("C18-compile", "no"), Cell("C18-export", "pass")]
     assert "compile" not in advised(TRAITS, mixed)[1]
 
