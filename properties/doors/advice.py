@@ -12,7 +12,12 @@ if TYPE_CHECKING:
     from .report import Cell
 
 # Claims that stand behind all properties whose ids begin so: if all raise, it looks meant.
-_OF_PROPERTIES = {"data_independent": "C17-meta", "compile": "C18-", "distributed": "C20-"}
+_OF_PROPERTIES = {
+    "forward_mode": "C13-forward-",
+    "data_independent": "C17-meta",
+    "compile": "C18-",
+    "distributed": "C20-",
+}
 _IN_WORDS = {
     "gradients": "has no gradients",
     "second_order": "has no second order",

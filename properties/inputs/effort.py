@@ -55,6 +55,6 @@ class Effort:
 
 PROFILES = {
     "quick": Effort("quick", examples=4, thin=80, largest=2**16, most=40),
-    "default": Effort("default", examples=24, thin=2, largest=2**20),
+    "default": Effort("default", examples=16, thin=3, largest=2**20),
     "deep": Effort("deep", examples=600, thin=1, largest=2**24),
 }

@@ -17,7 +17,9 @@ NAN, INF = float("nan"), float("inf")
 
 def hashed(count: int, seed: int) -> NDArray[np.uint64]:
     """`count` well mixed 64-bit numbers (splitmix64), the same on every machine; read-only."""
-    return _kept(count, seed) if count <= _FEW else _mixed(count, seed)
+    if count > _MANY:
+        return _mixed(count, seed)
+    return (_kept if count <= _FEW else _just_made)(count, seed)
 
 
 def _mixed(count: int, seed: int) -> NDArray[np.uint64]:
@@ -32,9 +34,10 @@ def _mixed(count: int, seed: int) -> NDArray[np.uint64]:
     return mixed
 
 
-# A case is built several times in a row, and small ones are many.
-_FEW = 2**14
+# A case is built several times in a row, by several situations.
+_FEW, _MANY = 2**14, 2**21
 _kept = functools.lru_cache(maxsize=64)(_mixed)
+_just_made = functools.lru_cache(maxsize=6)(_mixed)
 
 
 @dataclass(frozen=True)

@@ -53,8 +53,9 @@ class Situation:
         siblings: inputs that other calls use too, so that their gradients are not this call's.
         refuses: whether C3 tries bad calls there.
         quiet: whether output, warnings and random states are compared; compilers have their own.
-        again: whether the six arrays "middle" are asked too, so that any two levels meet often, and
-            not only beside a third that hides what they do, such as an empty mask.
+        again: whether three of the six arrays "middle" are asked too, so that any two levels meet
+            often, and not only beside a third that hides what they do, such as an empty mask.
+        fresh: whether its calls are the first of a process, for which torch imports little.
         large: whether a few large cases are asked too, two, or in the deep profile six.
         whole: whether all of the array is asked, which the deep profile does everywhere; others
             ask half of the costly arrays, by the situation and the seed.
@@ -80,6 +81,7 @@ class Situation:
     large: bool = True
     whole: bool = False
     layouts: bool = False
+    fresh: bool = False
 
     @property
     def is_plain(self) -> bool:
@@ -100,7 +102,7 @@ class Situation:
             strength, variant = (3, 0) if triples else (2, variant)
             found = dimensions.array_cases(self.array, variant, offered, strength, spend.seed)
         if self.again:
-            for other in range(dimensions.VARIANTS["middle"]):
+            for other in range(0 if deep else own % 2, dimensions.VARIANTS["middle"], 1 + (not deep)):
                 found += dimensions.array_cases("middle", other, offered, 2, spend.seed)
         if not deep and self._shares:
             found = found[own % 2 :: 2]
@@ -325,7 +327,8 @@ def _simplest(
 
 def _make_ready(found: Situation) -> None:
     """What torch changes or says when it does a thing for the first time is not the subject's."""
-    import_torch()
+    if not found.fresh:
+        import_torch()
     if found.prepare is not None:
         found.prepare()
     with found.around():

@@ -2,8 +2,8 @@
 
 Asked before the run, so that the failures can be followed by the line that would say so. Only what
 raises counts, not what is wrong: a loss that refuses float64 says what it is, one that is off in
-float64 does not. Nothing here judges. Calls that have torch import much (on meta tensors, compiled)
-are not made: what fails in the run tells as much.
+float64 does not. Nothing here judges. Calls that have torch import much (in forward mode, on meta
+tensors, compiled) are not made: what fails in the run tells as much.
 """
 
 from __future__ import annotations
@@ -114,7 +114,6 @@ def _refused(claims: Claims, losses: dict[str, Loss], device: str) -> dict[str, 
         return {**found, "gradients": False}
     asked: dict[str, Callable[[Loss], Any]] = {
         "second_order": lambda loss: _second(loss, dtype, device),
-        "forward_mode": lambda loss: _forward(loss, dtype, device),
         "transforms": lambda loss: _mapped(loss, dtype, device),
     }
     for name, call in asked.items():
@@ -139,11 +138,6 @@ def _second(loss: Loss, dtype: torch.dtype, device: str) -> None:
     x_recon, x, mask = _inputs(dtype, device, grad=True)
     (first,) = torch.autograd.grad(loss(x_recon, x, mask), x_recon, create_graph=True)
     torch.autograd.grad(first.sum(), x_recon)
-
-
-def _forward(loss: Loss, dtype: torch.dtype, device: str) -> None:
-    x_recon, x, mask = _inputs(dtype, device)
-    torch.func.jvp(lambda a: loss(a, x, mask), (x_recon,), (torch.ones_like(x_recon),))
 
 
 def _mapped(loss: Loss, dtype: torch.dtype, device: str) -> None:

@@ -221,6 +221,9 @@ def test_a_design_is_answered_by_the_claims_that_say_it() -> None:
     assert claims == "claims=Claims(dtypes=('float32',), second_order=False)"
     _, claims = advised(TRAITS, [*cells, cell("C18-compile", "Unsupported came out: no")])
     assert claims == "claims=Claims(dtypes=('float32',), second_order=False, compile=False)"
+    forward = cell("C13-forward-over-forward", "NotImplementedError came out: no rule")
+    _, claims = advised({**TRAITS, "refused": {"dtypes": ["float32"]}}, [forward])
+    assert claims == "claims=Claims(dtypes=('float32',), forward_mode=False)"
     _, claims = advised(TRAITS, [*cells, cell("C17-meta", "NotImplementedError came out: no data")])
     assert claims == "claims=Claims(dtypes=('float32',), second_order=False, data_independent=False)"
     mixed = [*cells, cell("C18-compile", "no"), Cell("C18-export", "pass")]

@@ -182,7 +182,7 @@ def test_what_is_refused_is_seen() -> None:
     """As the fields of Claims that would say so."""
     assert seen(masked_mse=float32_only).refused == {"dtypes": ["float32"], "reductions": ["mean"]}
     refused = seen(masked_mse=once).refused
-    assert refused == {"second_order": False, "forward_mode": False, "transforms": False}
+    assert refused == {"second_order": False, "transforms": False}
     assert seen(masked_mse=host).refused == {"gradients": False}
     half = seen(masked_mse=lambda a, b, m, *, reduction="mean": ((a - b) ** 2)[m].mean())
     assert half.refused["half_result"] == "half"
@@ -190,10 +190,10 @@ def test_what_is_refused_is_seen() -> None:
 
 def test_what_is_not_claimed_is_not_advised() -> None:
     """And what is claimed otherwise stays in the line."""
-    claims = Claims(second_order=False, transforms=False)
+    claims = Claims(transforms=False)
     found = traits(Subject("s", masked_mse=once, claims=claims))
-    assert found.claims == {"second_order": False, "transforms": False} == stated(claims)
-    assert found.refused == {"forward_mode": False}
+    assert found.claims == {"transforms": False} == stated(claims)
+    assert found.refused == {"second_order": False}
 
 
 def test_a_mask_that_says_what_is_visible_is_noticed() -> None:
