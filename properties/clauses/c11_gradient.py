@@ -116,7 +116,7 @@ def negation(probe: Probe, case: Case) -> None:
     weight=0.5,
 )
 def upstream(probe: Probe, case: Case) -> None:
-    factors = [0.5, -1.0, 0.0, 7.0, 2.0]
+    factors = [0.5, 1.25, -1.0, 0.0, 7.0, 2.0]
     if "float16" not in _dtypes(case):
         # Twice the last one is beyond the range of the result, where small gradients are not.
         factors[-1:] = [65536.0, 2.0 ** (math.frexp(torch.finfo(_result(case)).max)[1] - 1)]

@@ -131,17 +131,18 @@ def _compiled_cases(effort: Effort) -> list[Case]:
 
     More of them, with sizes 0 and 1, are asked by the situations below.
     """
-    pairs = [("float16", "float16"), ("float64", "float32")]
+    pairs = [("float16", "float16"), ("float64", "bfloat16")]
     if effort.profile == "deep":
         pairs += [("float32", "bfloat16"), ("float32", "float32"), ("bfloat16", "bfloat16")]
         pairs += [("float16", "float32"), ("float64", "float64"), ("bfloat16", "float64")]
+        pairs += [("float64", "float32")]
     return [
         Case(
             shape=(4, 6),
             x_recon=Operand(pair[0], Lattice(1)),
             x=Operand(pair[1], Lattice(2)),
             mask=Mask("bernoulli", 1),
-            grads=(GRADS[1], (), *GRADS)[number % 5],
+            grads=(GRADS[1], GRADS[1], (), *GRADS)[number % 6],
         )
         for number, pair in enumerate(pairs[:1] if effort.quick else pairs)
     ]

@@ -31,7 +31,6 @@ _IN_WORDS = {
 }
 _RAISED = re.compile(r"came out|raised|\w+(Error|Exception)\b")
 _ALL_DTYPES = ("float32", "float64", "float16", "bfloat16")
-_ALL_REDUCTIONS = ("sum", "mean", "batch_mean")
 
 
 def advised(traits: Mapping[str, Any], cells: Iterable[Cell]) -> list[str]:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from .. import targets as places
-from ..run import ledger, preflight, stopping
+from ..run import ledger, preflight, stopping, trial
 from . import baseline, catalogue
 from .command import DEFAULT_TARGET, Options, Refused
 from .plugin import REQUEST, SUITE, Request
@@ -274,7 +274,14 @@ class Controller:
             cell.reason += "; the property makes its own calls, so the input is not known"
             self.texts[target, identifier] = f"{identifier}: {cell.reason}\n\nagain:  {again}"
             return
-        # Properties also call it on variations of a case: with another mask, or on a part.
+        # Properties also call it on variations of a case, and in ways of their own.
+        script = case.script(self.imports[target])
+        if trial.exit_code(script) == 0:
+            lines = [
+                "# This call alone returns; in the way of the property it is made by",
+                f"# {again}",
+            ]
+            script = "\n".join([*lines, script])
         cell.reason += f"; the case at hand was {_summary(case)}"
         cell.counterexample = {
             "what": cell.reason,
@@ -283,12 +290,10 @@ class Controller:
             "bound": "exact",
             "case": case.to_dict(),
             "tensors": window(case),
-            "script": case.script(self.imports[target]),
+            "script": script,
             "again": again,
         }
-        program = [
-            f"    {line}".rstrip() for line in str(cell.counterexample["script"]).splitlines()
-        ]
+        program = [f"    {line}".rstrip() for line in script.splitlines()]
         shown = [f"{identifier}: {cell.reason}", "", *program, "", f"again:  {again}"]
         self.texts[target, identifier] = "\n".join(shown)
 

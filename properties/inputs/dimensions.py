@@ -1,7 +1,8 @@
 """The dimensions of a call, their levels, and arrays of cases in which any two levels meet.
 
-A new level is one entry in `LEVELS`, and meets every other one in every situation: in some row of
-`arrays.json` stand any two levels (for the deep profile any three) that may stand together. A test
+A new level is one entry in `LEVELS`, and meets every other one in every situation (in the default
+profile, which asks half of the costly arrays, in one of two): in some row of `arrays.json` stand any
+two levels (for the deep profile any three) that may stand together. A test
 says when that file is stale; `python -m wavemae.properties.inputs.covering` makes it anew.
 """
 
@@ -114,7 +115,7 @@ ARRAYS: dict[str, Mapping[str, tuple[Any, ...]]] = {
 # Compilers take a second for each kind of call, and guard on sizes 0 and 1.
 ARRAYS["compiled"] = {
     **ARRAYS["small"],
-    "dtypes": (FEW_DTYPES[2], FEW_DTYPES[1], *FEW_DTYPES[4:6]),  # C18-compile asks others
+    "dtypes": (FEW_DTYPES[2], FEW_DTYPES[1], *FEW_DTYPES[4:6]),  # C18-compile asks bfloat16
     "shape": ((4, 6), (5, 5), (1, 1), (2, 3), (0, 3), (3, 0), (70, 9), (1, 7), (300, 300)),
     "values": ("lattice", "reals", "wide", "nan", "inf"),
     "outside": ("as drawn", "nan in x_recon", "nan in x", "nan and inf"),

@@ -1,6 +1,6 @@
 """Memory layouts. Each knows how to build itself and how to print itself in a reproducer.
 
-A new one is a subclass below, and an entry in the list at the end.
+A new one is a subclass below, and an entry in one of the two lists at the end.
 """
 
 from __future__ import annotations
@@ -172,7 +172,7 @@ class _Negated(Layout):
 
 
 class _FarRows(_InBuffer):
-    """Rows so far apart that offsets leave 16 bits, after the second where there are four or less.
+    """Rows so far apart that offsets leave 16 bits, where there are three or more.
 
     All of the buffer is filled, so that more rows lie closer together.
     """
@@ -216,7 +216,6 @@ _ALL = (
 # Of `inputs/dimensions.py` alone: grids and strategies draw from the others.
 _MORE = (_Negated(), _FarRows(), _OneElement())
 LAYOUTS = tuple(layout.name for layout in _ALL)
-DENSE_LAYOUTS = tuple(layout.name for layout in _ALL if layout.dense)
 
 
 def named(name: str) -> Layout:
@@ -228,7 +227,8 @@ def named(name: str) -> Layout:
     for layout in (*_ALL, *_MORE):
         if layout.name == name:
             return layout
-    raise ValueError(f"layout must be one of {LAYOUTS}, got {name!r}")
+    known = [layout.name for layout in (*_ALL, *_MORE)]
+    raise ValueError(f"layout must be one of {known}, got {name!r}")
 
 
 def sources(layout: str, shape: tuple[int, ...]) -> NDArray[np.int64]:

@@ -1,14 +1,17 @@
 """The subject in a Python of its own: without a test runner, from its first call on, under -O.
 
-One process answers what two properties ask, since each takes seconds to import torch.
+One process answers what two properties ask of a subject, where one worker runs both: each takes
+seconds to import torch.
 """
 
 from __future__ import annotations
 
 import functools
 import json
+import re
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.machinery import SourceFileLoader
 from types import CodeType
 from typing import Any
@@ -28,6 +31,7 @@ from .situation import Situation, import_torch, sweep
 from .violation import SuiteError, Violation
 
 _TIME = 120.0  # seconds for another Python
+_TOLD = re.compile("(violation|taken): ")
 _PROGRAM = """
 import sys
 sys.path[:] = {path!r}
@@ -63,10 +67,10 @@ def right_apart(probe: Probe) -> None:
         wanted=found["wanted"],
         bound=found["bound"],
         part=found["part"],
-        script=found["program"],
+        script=found["program"] and _optimised(found["program"]),
     )
     try:
-        sweep(_SMALL, probe, PROFILES["default"])
+        sweep(replace(_SMALL, fresh=False), probe, PROFILES["default"])
     except Violation:
         violation.elsewhere = True
     raise violation
@@ -75,7 +79,10 @@ def right_apart(probe: Probe) -> None:
 def refused_when_optimised(probe: Probe) -> None:
     """Raise if another Python, told to drop asserts, takes what this one refuses."""
     plain = taken(probe)
-    more = [told for told in _answer(probe)["taken"] if told not in plain]
+    answer = _answer(probe)
+    if "taken" not in answer:
+        raise SuiteError(f"{probe.subject.target} ended a process of its own in a bad call")
+    more = [told for told in answer["taken"] if told not in plain]
     if more:
         raise Violation(
             f"under `python -O` {len(more)} bad calls are taken, {more[0]} among them",
@@ -94,12 +101,17 @@ def _without_asserts(probe: Probe, told: str) -> str:
     lines, call = bad_call(bad, case)
     refusal = refusing(call, errors(bad), f"under `python -O` {told}")
     inner = shown(case, probe.subject.imports, [*lines, *refusal])
+    return _optimised(inner)
+
+
+def _optimised(program: str) -> str:
+    """The program that runs another one in a Python that drops asserts."""
     return "\n".join(
         [
             "import subprocess",
             "import sys",
             "",
-            f"PROGRAM = {inner!r}",
+            f"PROGRAM = {program!r}",
             'done = subprocess.run([sys.executable, "-O", "-c", PROGRAM], stderr=subprocess.PIPE)',
             "if done.returncode:",
             "    raise AssertionError(done.stderr.decode())",
@@ -127,25 +139,26 @@ def _asked(target: str, digests: tuple[str, ...], ready: bool) -> Any:
         timeout=_TIME,
         check=False,
     )
-    lines = [line for line in done.stdout.splitlines() if line.startswith("answer: ")]
-    if done.returncode or not lines:
+    told = dict(line.split(": ", 1) for line in done.stdout.splitlines() if _TOLD.match(line))
+    if "violation" not in told:
         raise SuiteError(
             f"{target} could not be tried in a process of its own: {done.stderr.strip()[-300:]}"
         )
-    return json.loads(lines[-1].removeprefix("answer: "))
+    return {name: json.loads(words) for name, words in told.items()}
 
 
 def serve(target: str, ready: bool) -> None:
-    """The other Python's part."""
-    (import_torch if ready else _pull_once)()
+    """The other Python's part: a line with the violation, and one with the bad calls taken."""
+    (import_torch if ready else _pull_once)()  # before caches are passed by
     SourceFileLoader.get_code = _without_cache  # type: ignore[method-assign]
     probe = Probe(load_subject(target))
-    answer = {"violation": first_violation(probe), "taken": taken(probe)}
-    print("answer:", json.dumps(answer))
+    print("violation:", json.dumps(first_violation(probe)), flush=True)
+    if probe.claims.strict_inputs:  # others may die of them
+        print("taken:", json.dumps(taken(probe)), flush=True)
 
 
 def _without_cache(loader: SourceFileLoader, name: str) -> CodeType:
-    """A module's code as under `python -O`, under which torch would take seconds more to import."""
+    """A module's code as under `python -O`, which would compile all of torch once more."""
     path = loader.get_filename(name)
     code: CodeType = compile(loader.get_data(path), path, "exec", dont_inherit=True, optimize=1)
     return code

@@ -1,4 +1,4 @@
-"""What one call must do: C3 to C15 of the contract, asked of an answer in whatever situation.
+"""What one call must do, C4 to C9 and C11 to C14 of the contract, asked in whatever situation.
 
 This is the one place that says it. A situation makes calls in its own way and gives back an
 `Answer`; all of this is asked of each, save what the situation says cannot be asked there.

@@ -34,7 +34,7 @@ def refused_calls(call: Call, x_recon: Any, x: Any, mask: Any) -> None:
 
 
 def much_happens(call: Call, inputs: Any) -> Found:
-    """The same tensors after each of several changes, calls of another shape in between."""
+    """The same tensors after each of several changes, at once and after a call of another shape."""
     x_recon, x, mask = inputs
     first = call(*inputs)
     kept, steps = first.clone(), []
@@ -56,7 +56,7 @@ def much_happens(call: Call, inputs: Any) -> Found:
         others = [lattice(2 * rows, n + 3).reshape(rows, 2) for n in (0, 1)]
         others = [other.to(t.dtype).to(t.device) for other, t in zip(others, inputs, strict=False)]
         others.append(torch.ones_like(others[0], dtype=torch.bool))
-        for given in (others, inputs):
+        for given in (inputs, others, inputs):
             loss = call(*given)
             seen = [tensor.clone() for tensor in given]
             steps.append({"what": what, "loss": loss.clone(), "inputs": seen})

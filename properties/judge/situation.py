@@ -55,12 +55,12 @@ class Situation:
         quiet: whether output, warnings and random states are compared; compilers have their own.
         again: whether three of the six arrays "middle" are asked too, so that any two levels meet
             often, and not only beside a third that hides what they do, such as an empty mask.
-        fresh: whether its calls are the first of a process, for which torch imports little.
         large: whether a few large cases are asked too, two, or in the deep profile six.
-        whole: whether all of the array is asked, which the deep profile does everywhere; others
-            ask half of the costly arrays, by the situation and the seed.
+        whole: whether all of the array is asked, and all six with `again`, as the deep profile does
+            everywhere; the others ask half of the costly arrays.
         layouts: whether it is about layouts, so that what breaks in any is not its finding.
         simplify: whether a failing case is simplified; not where each call takes seconds.
+        fresh: whether its calls are the first of a process, for which torch imports little.
     """
 
     id: str
@@ -90,7 +90,7 @@ class Situation:
         return slots == (itself, contextlib.nullcontext, reverse)
 
     def cases(self, offered: Offered, spend: Effort) -> list[tuple[Row, Case]]:
-        """The rows of its array that can be asked here, each with its case."""
+        """The rows of its array, or half of them, that can be asked here, each with its case."""
         deep = spend.profile == "deep"
         own = zlib.crc32(f"{self.id}/{spend.seed}".encode()) % 10**6
         variant = zlib.crc32(self.id.encode()) % dimensions.VARIANTS.get(self.array, 1)
@@ -101,11 +101,13 @@ class Situation:
             triples = deep and self.array in dimensions.TRIPLES
             strength, variant = (3, 0) if triples else (2, variant)
             found = dimensions.array_cases(self.array, variant, offered, strength, spend.seed)
+        if not deep and not self.whole and self.array in _COSTLY:
+            # By fours: all the numbers of its cases would be odd, or even, in turn.
+            found = tuple(pair for n, pair in enumerate(found) if (n // 4 + own) % 2 == 0)
         if self.again:
-            for other in range(0 if deep else own % 2, dimensions.VARIANTS["middle"], 1 + (not deep)):
+            others = range(dimensions.VARIANTS["middle"])
+            for other in others if deep or self.whole else others[own % 2 :: 2]:
                 found += dimensions.array_cases("middle", other, offered, 2, spend.seed)
-        if not deep and self._shares:
-            found = found[own % 2 :: 2]
         if self.large and spend.profile != "quick":
             found += _some_large(offered, own, 6 if deep else 2)
         kept = [pair for pair in found if self.only is None or self.only(pair[1])]
@@ -114,14 +116,6 @@ class Situation:
             kept = [pair for pair in kept if pair[1].count < 10**6]
             kept = kept[:: max(1, -(-len(kept) // few))]
         return kept
-
-    @property
-    def _shares(self) -> bool:
-        """Whether it asks half of its array: what is asked there is much, or costs much.
-
-        Other situations, and other seeds, ask the other half.
-        """
-        return not self.whole and self.array in _COSTLY
 
     def calls(self, probe: Probe, case: Case, contract: Contract) -> Call:
         """The subject's function for a case, reduction filled in, as it is called here."""
@@ -146,7 +140,9 @@ def _some_large(offered: Offered, start: int, many: int) -> tuple[tuple[Row, Cas
 
 
 _LARGE = ((300, 300), (70000, 1), (1, 70000), (2, 40000), (9000, 9))
-_COSTLY = ("middle", "large", "compiled", "compiled backward")  # arrays asked by halves
+# Arrays of which a situation asks half, since it is much or costs much. Other situations ask the
+# other half, and so do other seeds, which alone reach it where one situation has the array.
+_COSTLY = ("middle", "large", "compiled", "compiled backward")
 _MANY = 320  # cases by chance
 _QUICK = 16  # cases of a situation in the quick profile
 PLAIN = Situation("plain")

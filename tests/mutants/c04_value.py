@@ -257,7 +257,7 @@ def row_tail_of_16_dropped(x_recon, x, mask, reduction):
     return reduce(difference(x_recon, x, mask)[:, :length], mask, reduction)
 
 
-@mutant("C4", "elements after the last whole 32 are dropped beyond 1,024", "C4-every-position")
+@mutant("C4", "elements after the last whole 32 are dropped beyond 1,024", "C4-sizes")
 def tail_of_32_dropped_beyond_1024(x_recon, x, mask, reduction):
     return reduce(_without_tail(difference(x_recon, x, mask), 32, above=1024), mask, reduction)
 

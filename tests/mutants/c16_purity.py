@@ -478,7 +478,7 @@ def count_remembered_by_address(x_recon, x, mask, reduction):
 _last: dict[str, Any] = {}
 
 
-@mutant("C16", "the last loss handed out again for the same tensors, graph and all", "C16-threads")
+@mutant("C16", "the last loss handed out again for the same tensors, graph and all", "C16-history")
 def loss_remembered_for_same_tensors(x_recon, x, mask, reduction):
     if not ordinary(x_recon, x, mask):
         return right(x_recon, x, mask, reduction)

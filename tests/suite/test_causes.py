@@ -214,7 +214,7 @@ TRAITS = {"claims": {}, "refused": {"dtypes": ["float32"], "second_order": False
 
 
 def test_a_design_is_answered_by_the_claims_that_say_it() -> None:
-    """What is refused already, and what all properties of a clause fail at."""
+    """What is refused already, and what all properties of a kind fail at."""
     cells = [cell("C13-second-order", "RuntimeError came out: no"), Cell("C4-oracle", "pass")]
     words, claims = advised(TRAITS, cells)
     assert words == "raises for float64 and float16 and bfloat16, has no second order"
@@ -225,7 +225,9 @@ def test_a_design_is_answered_by_the_claims_that_say_it() -> None:
     _, claims = advised({**TRAITS, "refused": {"dtypes": ["float32"]}}, [forward])
     assert claims == "claims=Claims(dtypes=('float32',), forward_mode=False)"
     _, claims = advised(TRAITS, [*cells, cell("C17-meta", "NotImplementedError came out: no data")])
-    assert claims == "claims=Claims(dtypes=('float32',), second_order=False, data_independent=False)"
+    assert (
+        claims == "claims=Claims(dtypes=('float32',), second_order=False, data_independent=False)"
+    )
     mixed = [*cells, cell("C18-compile", "no"), Cell("C18-export", "pass")]
     assert "compile" not in advised(TRAITS, mixed)[1]
 
