@@ -1,9 +1,9 @@
 """The dimensions of a call, their levels, and arrays of cases in which any two levels meet.
 
-A new level is one entry in `LEVELS`, and meets every other one in every situation (in the default
-profile, which asks half of the costly arrays, in one of two): in some row of `arrays.json` stand any
-two levels (for the deep profile any three) that may stand together. A test
-says when that file is stale; `python -m wavemae.properties.inputs.covering` makes it anew.
+A new level is one entry in `LEVELS`, and meets every other one in every situation, or in one of two
+where a profile asks half of an array: in some row of `arrays.json` stand any two levels (for the
+deep profile any three) that may stand together. A test says when that file is stale;
+`python -m wavemae.properties.inputs.covering` makes it anew.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ def excluded_square_overflows(x_recon, x, mask, reduction):
 
 
 @mutant(
-    "C8", "every NaN of x is taken off the count, masked or not", "C11-oracle", "C12-excluded-sizes"
+    "C8", "every NaN of x is taken off the count, masked or not", "C8-excluded-value", "C11-oracle"
 )
 def excluded_nan_taken_off_the_count(x_recon, x, mask, reduction):
     count = (torch.count_nonzero(mask) - x.isnan().sum()).clamp(min=1)

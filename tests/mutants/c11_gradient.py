@@ -647,7 +647,7 @@ class _KeepsUnitGradient(Kernel):
 @mutant(
     "C11",
     "the gradient for an upstream of one is kept in half, and lost there where n is large",
-    "C11-any-size",
+    "C11-oracle",
 )
 def unit_gradient_kept_in_half(x_recon, x, mask, reduction):
     return run(_KeepsUnitGradient, x_recon, x, mask, reduction)

@@ -40,7 +40,7 @@ def where_after_squaring_in_batch_mean(x_recon, x, mask, reduction):
     return right(x_recon, x, mask, reduction)
 
 
-@mutant("C12", "where after squaring for half inputs only", "C12-excluded-sizes")
+@mutant("C12", "where after squaring for half inputs only", "C12-excluded-gradient")
 def where_after_squaring_in_half(x_recon, x, mask, reduction):
     if x_recon.dtype in (torch.float16, torch.bfloat16):
         return where_after_squaring(x_recon, x, mask, reduction)

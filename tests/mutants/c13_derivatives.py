@@ -797,6 +797,7 @@ def hook_masks_the_whole_gradient(x_recon, x, mask, reduction):
 @mutant(
     "C13",
     "the gradient is that of an upstream of one, where it is between 0.75 and 1.75",
+    "C13-nonlinear",
     "C11-upstream",
 )
 @by_hand

@@ -323,7 +323,6 @@ def empty_mask_nan_under_no_grad(x_recon, x, mask, reduction):
     "C16",
     "half inputs subtracted in half on the path without gradients",
     "C16-no-grad",
-    "C16-inference-mode",
 )
 def half_not_widened_under_no_grad(x_recon, x, mask, reduction):
     if not torch.is_grad_enabled():
