@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .catalogue import divided, masked_difference, plainly, variant, whole
+from .catalogue import formula_where, masked_difference, plainly, variant
 from .gradients import ByHand
 
 
@@ -33,14 +33,10 @@ class _Compensated(ByHand):
 
 
 @variant
-def compensated_sum(x_recon, x, mask, reduction):
+@formula_where(plainly)
+def compensated_sum(x_recon, x, mask):
     """A compensated sum with a gradient by hand, and a NaN of its own: negative, with a payload."""
-    x_recon, x, mask = whole(x_recon, x, mask)
-    if plainly():
-        total = masked_difference(x_recon, x, mask).square().sum()
-    else:
-        total = _Compensated.apply(x_recon, x, mask)
-    return divided(total, mask, reduction)
+    return _Compensated.apply(x_recon, x, mask)
 
 
 class _Accumulated(ByHand):
@@ -66,11 +62,7 @@ class _Accumulated(ByHand):
 
 
 @variant
-def integer_accumulator(x_recon, x, mask, reduction):
+@formula_where(plainly)
+def integer_accumulator(x_recon, x, mask):
     """No term passes a rounded addition."""
-    x_recon, x, mask = whole(x_recon, x, mask)
-    if plainly():
-        total = masked_difference(x_recon, x, mask).square().sum()
-    else:
-        total = _Accumulated.apply(x_recon, x, mask)
-    return divided(total, mask, reduction)
+    return _Accumulated.apply(x_recon, x, mask)

@@ -80,3 +80,29 @@ def plainly() -> bool:
     """Where torch takes no Function with a forward-mode rule, or gives 0 for it: pushed twice."""
     depth = torch._C._functorch.maybe_current_level() or 0
     return torch.compiler.is_compiling() or depth > 1
+
+
+def transformed() -> bool:
+    """Where torch takes no Function that has nothing but a backward."""
+    depth = torch._C._functorch.maybe_current_level() or 0
+    return torch.compiler.is_compiling() or depth > 0 or pushed()
+
+
+def pushed() -> bool:
+    """In compiled code and forward mode, for a Function that has a rule for vmap."""
+    return torch.compiler.is_compiling() or torch.autograd.forward_ad._current_level >= 0
+
+
+def formula_where(unable: Callable[[], bool]) -> Callable[[Loss], Loss]:
+    """Makes a loss of a sum `total(x_recon, x, mask)`; where `unable()`, it is the formula's."""
+
+    def made(total: Loss) -> Loss:
+        @functools.wraps(total)
+        def loss(x_recon: Tensor, x: Tensor, mask: Tensor, reduction: str) -> Tensor:
+            given = whole(x_recon, x, mask)
+            formula = masked_difference(*given).square().sum() if unable() else total(*given)
+            return divided(formula, given[2], reduction)
+
+        return loss
+
+    return made

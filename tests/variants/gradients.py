@@ -9,8 +9,11 @@ from torch import Tensor
 
 from .catalogue import (
     divided,
+    formula_where,
     masked_difference,
     plainly,
+    pushed,
+    transformed,
     variant,
     whole,
     widened,
@@ -47,13 +50,10 @@ class ByHand(torch.autograd.Function):
 
 
 @variant
-def function_by_hand(x_recon, x, mask, reduction):
+@formula_where(plainly)
+def function_by_hand(x_recon, x, mask):
     """A torch.autograd.Function of its own; the formula in compiled code and nested transforms."""
-    if plainly():
-        total = masked_difference(x_recon, x, mask).square().sum()
-    else:
-        total = ByHand.apply(x_recon, x, mask)
-    return divided(total, mask, reduction)
+    return ByHand.apply(x_recon, x, mask)
 
 
 class _WithVmapRule(torch.autograd.Function):
@@ -74,13 +74,10 @@ class _WithVmapRule(torch.autograd.Function):
 
 
 @variant
-def function_with_own_vmap_rule(x_recon, x, mask, reduction):
+@formula_where(pushed)
+def function_with_own_vmap_rule(x_recon, x, mask):
     """A Function whose vmap rule is written out."""
-    if torch.compiler.is_compiling() or torch.autograd.forward_ad._current_level >= 0:
-        total = masked_difference(x_recon, x, mask).square().sum()
-    else:
-        total = _WithVmapRule.apply(x_recon, x, mask)
-    return divided(total, mask, reduction)
+    return _WithVmapRule.apply(x_recon, x, mask)
 
 
 class _RoundsUnderAutocast(ByHand):
@@ -95,13 +92,10 @@ class _RoundsUnderAutocast(ByHand):
 
 
 @variant
-def backward_in_half_under_autocast(x_recon, x, mask, reduction):
+@formula_where(plainly)
+def backward_in_half_under_autocast(x_recon, x, mask):
     """What a backward under autocast does, which torch advises against, is left open."""
-    if plainly():
-        total = masked_difference(x_recon, x, mask).square().sum()
-    else:
-        total = _RoundsUnderAutocast.apply(x_recon, x, mask)
-    return divided(total, mask, reduction)
+    return _RoundsUnderAutocast.apply(x_recon, x, mask)
 
 
 @variant
@@ -146,17 +140,10 @@ class _SavesDifference(ByHand):
 
 
 @variant
-def difference_kept_for_backward(x_recon, x, mask, reduction):
+@formula_where(transformed)
+def difference_kept_for_backward(x_recon, x, mask):
     """Forward keeps the masked difference, backward scales it; the formula under transforms."""
-    if (
-        torch.compiler.is_compiling()
-        or torch._C._functorch.maybe_current_level() is not None
-        or torch.autograd.forward_ad._current_level >= 0
-    ):
-        total = masked_difference(x_recon, x, mask).square().sum()
-    else:
-        total = _SavesDifference.apply(x_recon, x, mask)[0]
-    return divided(total, mask, reduction)
+    return _SavesDifference.apply(x_recon, x, mask)[0]
 
 
 class _ColumnMajor(ByHand):
@@ -174,14 +161,10 @@ class _ColumnMajor(ByHand):
 
 
 @variant
-def column_major_gradients(x_recon, x, mask, reduction):
+@formula_where(plainly)
+def column_major_gradients(x_recon, x, mask):
     """No clause speaks of a gradient's strides, nor of the sign of its zeros."""
-    x_recon, x, mask = whole(x_recon, x, mask)
-    if plainly():
-        total = masked_difference(x_recon, x, mask).square().sum()
-    else:
-        total = _ColumnMajor.apply(x_recon, x, mask)
-    return divided(total, mask, reduction)
+    return _ColumnMajor.apply(x_recon, x, mask)
 
 
 @variant
@@ -262,15 +245,10 @@ class _Total(_Step):
 
 
 @variant
-def four_functions_in_a_row(x_recon, x, mask, reduction):
+@formula_where(plainly)
+def four_functions_in_a_row(x_recon, x, mask):
     """Difference, selection, square and sum each a Function, whose backwards call one another."""
-    x_recon, x, mask = whole(x_recon, x, mask)
-    wide_recon, wide_x = widened(x_recon, x)
-    if plainly():
-        total = masked_difference(wide_recon, wide_x, mask).square().sum()
-    else:
-        total = _Total.apply(_Square.apply(_Minus.apply(wide_recon, wide_x, mask)))
-    return divided(total, mask, reduction)
+    return _Total.apply(_Square.apply(_Minus.apply(*widened(x_recon, x), mask)))
 
 
 @variant
