@@ -6,7 +6,8 @@ import torch
 
 from ..inputs.cases import NAMES, Case, Inputs
 from ..inputs.grids import GRADS, SAME_PAIRS, gradcheck_cases, small_grid
-from ..judge import acts, answers, derivatives
+from ..judge import acts, answers, claims, derivatives
+from ..judge.bits import same_bits
 from ..judge.claims import unless_refused
 from ..judge.derivatives import APART, apart
 from ..judge.gradcheck import numerically
@@ -20,8 +21,8 @@ from .situations import situation
 
 @prop(
     "C13-changed-inputs",
-    statement="After an input was changed in place, backward gives the gradient of the call as it "
-    "was made, or raises.",
+    statement="After an input was changed in place, backward, or a second one, gives the "
+    "derivative of the call as it was made, or raises.",
     rationale="An augmentation, or the next mask, that comes too early must not bend the gradient "
     "unseen.",
     catches="inputs kept past torch's check of their versions",
@@ -37,6 +38,8 @@ from .situations import situation
 )
 def changed_inputs(probe: Probe, case: Case) -> None:
     for which, changed in enumerate(NAMES):
+        if probe.claims.second_order:
+            _changed_again(probe, case, which)
         inputs = probe.build(case)
         probe.note(inputs.mask)
         as_called = Inputs(*(t.detach().clone() for t in inputs))
@@ -52,6 +55,20 @@ def changed_inputs(probe: Probe, case: Case) -> None:
             violation.what = f"{changed} was changed before backward, and {violation.what}"
             violation.claim = violation.claim and unless_refused(violation.claim)
             raise
+
+
+def _changed_again(probe: Probe, case: Case, which: int) -> None:
+    """Raise if a change between backward and a second one bends the second."""
+    inputs = probe.build(case)
+    found = probe.perform(case, inputs, acts.changed_between_backwards, case.grads, which)
+    if found["refused"] or same_bits(found["changed"], found["as called"]):
+        return
+    raise Violation(
+        f"{NAMES[which]} was changed between backward and a second one, which is bent",
+        got=found["changed"],
+        wanted=found["as called"],
+        claim=unless_refused(claims.same('found["changed"]', 'found["as called"]')),
+    )
 
 
 @prop(

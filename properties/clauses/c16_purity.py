@@ -242,9 +242,9 @@ situation(
 )
 situation(
     "C16-saved-hooks",
-    "With hooks on saved tensors, a call keeps its whole contract.",
-    catches="saved tensors told by their address; strides remembered from forward",
-    wrap=ways.under(ways.saved_elsewhere),
+    "With hooks on saved tensors, which call the loss too, a call keeps its whole contract.",
+    catches="saved tensors told by their address; strides remembered from forward; locks",
+    wrap=ways.saved_elsewhere,
 )
 situation(
     "C16-one-thread",

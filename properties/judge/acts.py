@@ -266,3 +266,23 @@ def changed_before_backward(
         return {"loss": loss, "refused": False, **pull(loss, inputs, names, upstream)}
     except RuntimeError:
         return {"loss": loss, "refused": True}
+
+
+def changed_between_backwards(call: Call, inputs: Any, names: Names, which: int) -> Found:
+    """Second order with and without a change in place after the first, which may then raise."""
+    found: Found = {"refused": False}
+    for turn in ("as called", "changed"):
+        given = [t.detach().clone().requires_grad_(t.requires_grad) for t in inputs]
+        found["loss"] = call(*given)
+        leaf = next(iter(wanted(given, names).values()))
+        (first,) = torch.autograd.grad(found["loss"], leaf, create_graph=True)
+        with torch.no_grad():
+            if turn == "changed" and which == 2:
+                given[2].logical_not_()
+            elif turn == "changed":
+                given[which].mul_(-2).add_(1)
+        try:
+            (found[turn],) = torch.autograd.grad(first.sum(), leaf)
+        except RuntimeError:
+            return {**found, "refused": True}
+    return found

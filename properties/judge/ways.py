@@ -29,13 +29,21 @@ def threads(count: int) -> Context:
     return partial(set_to, torch.get_num_threads, torch.set_num_threads, count)
 
 
-def saved_elsewhere() -> contextlib.AbstractContextManager[Any]:
-    """Hooks on saved tensors that bring back a contiguous copy, as `save_on_cpu` does."""
+def saved_elsewhere(loss: Call) -> Call:
+    """Hooks on saved tensors that bring back a contiguous copy; the first calls the loss itself."""
 
-    def copied(tensor: Tensor) -> Tensor:
-        return tensor.detach().clone(memory_format=torch.contiguous_format)
+    def call(*arguments: Any, **named: Any) -> Any:
+        again = [[t.detach().clone() if isinstance(t, Tensor) else t for t in arguments]]
 
-    return torch.autograd.graph.saved_tensors_hooks(copied, copied)
+        def copied(tensor: Tensor) -> Tensor:
+            if again:
+                loss(*again.pop(), **named)
+            return tensor.detach().clone(memory_format=torch.contiguous_format)
+
+        with torch.autograd.graph.saved_tensors_hooks(copied, copied):
+            return loss(*arguments, **named)
+
+    return call
 
 
 deterministic: Context = partial(

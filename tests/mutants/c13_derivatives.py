@@ -721,6 +721,68 @@ def inputs_kept_without_version_check(x_recon, x, mask, reduction):
     return run(_KeepsInputs, x_recon, x, mask, reduction)
 
 
+class _TangentsInHalf(torch.autograd.Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x_recon, x, dtype):
+        return x_recon.to(dtype) - x.to(dtype)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.dtypes = inputs[0].dtype, inputs[1].dtype, inputs[2]
+
+    @staticmethod
+    def backward(ctx, upstream):
+        return upstream.to(ctx.dtypes[0]), (-upstream).to(ctx.dtypes[1]), None
+
+    @staticmethod
+    def jvp(ctx, t_recon, t_x, _):
+        return (t_recon - t_x).to(ctx.dtypes[2])
+
+
+@mutant(
+    "C13",
+    "half inputs are widened and then subtracted, their tangents subtracted and then widened",
+    "C19-jvp",
+)
+def tangents_subtracted_in_half(x_recon, x, mask, reduction):
+    dtype = widened(x_recon, x)[0].dtype
+    nested = (torch._C._functorch.maybe_current_level() or 0) > 1
+    if torch.compiler.is_compiling() or nested or dtype in (x_recon.dtype, x.dtype):
+        return right(x_recon, x, mask, reduction)
+    difference = torch.where(mask, _TangentsInHalf.apply(x_recon, x, dtype), 0.0)
+    return scaled(difference.square().sum(), mask, reduction)
+
+
+class _MaskByData(torch.autograd.Function):
+    @staticmethod
+    def forward(difference, mask):
+        return torch.where(mask, difference, 0.0).square().sum()
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx, upstream):
+        difference, mask = ctx.saved_tensors
+        keep = mask.data  # which has a version counter of its own
+        return torch.where(keep, upstream * 2.0 * torch.where(keep, difference, 0.0), 0.0), None
+
+
+@mutant(
+    "C13",
+    "backward takes mask.data: a mask that changes before the second backward goes unnoticed",
+    "C13-changed-inputs",
+)
+def mask_by_data_in_backward(x_recon, x, mask, reduction):
+    if not ordinary(x_recon, x, mask):
+        return right(x_recon, x, mask, reduction)
+    r, t = widened(x_recon, x)
+    return scaled(_MaskByData.apply(r - t, mask), mask, reduction)
+
+
 class _NegatesLazily(Kernel):
     @staticmethod
     def backward(ctx, upstream):

@@ -210,6 +210,7 @@ IDS = """
     complex_inner_product last_of_a_running_sum binned_by_magnitude expanded_in_float64
     folded_in_halves dot_in_float64 scattered_to_the_front divided_first sorted_before_the_sum
     row_by_row_in_vmap
+    mask_by_data_in_backward tangents_subtracted_in_half not_reentrant
 """
 
 CLASSES = """
