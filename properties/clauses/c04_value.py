@@ -91,6 +91,9 @@ def _single_differences(effort: Effort) -> Iterator[Case]:
         effort, share=2, calls=tuple(("masked_sse", r) for r in REDUCTIONS), pairs=SAME_PAIRS
     ),
     weight=0.5,
+    unavailable=lambda subject, device: (
+        None if len(subject.functions) > 1 else "it has one of the two functions"
+    ),
 )
 def functions_agree(probe: Probe, case: Case) -> None:
     case = case.but(reduction=case.effective_reduction)

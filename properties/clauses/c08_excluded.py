@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from ..judge.contract import hides
-from .situations import TWO_TRAITS, situation
+from .situations import situation
 
 situation(
     "C8-excluded-value",
     "What stands outside the mask leaves the value's bits alone, whichever two traits meet.",
-    catches=TWO_TRAITS,
+    catches="NaN times 0, which is NaN; a scale or a count taken from all positions",
+    rationale="What is not masked is what nobody asked about: padding, gaps, a dead sensor.",
     array="full",
     again=True,
     whole=True,  # only a few of them show bits that were rounded with what is hidden
@@ -20,7 +21,8 @@ situation(
 situation(
     "C8-excluded-sizes",
     "What stands outside the mask leaves the value's bits alone; large sizes, any two traits.",
-    catches=TWO_TRAITS,
+    catches="NaN times 0, which is NaN; a scale or a count taken from all positions",
+    rationale="What is not masked is what nobody asked about: padding, gaps, a dead sensor.",
     array="large",
     large=False,
     parts=frozenset(["C8"]),

@@ -51,7 +51,8 @@ def sentinels(probe: Probe, case: Case) -> None:
 situation(
     "C9-non-finite",
     "NaN and infinite differences show, whichever two traits meet.",
-    catches=TWO_TRAITS,
+    catches="nan_to_num; NaN replaced by 0; clamps that hide an infinity",
+    rationale="What diverges has to show, or nobody looks.",
     array="full",
     large=False,
     parts=frozenset(["C9"]),

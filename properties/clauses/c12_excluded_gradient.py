@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from ..judge.contract import nothing_masked
 from .registry import GRADIENTS
-from .situations import TWO_TRAITS, situation
+from .situations import situation
 
 situation(
     "C12-excluded-gradient",
     "Gradients are zero outside the mask, whatever stands there, whichever two traits meet.",
-    catches=TWO_TRAITS,
+    catches="0 times NaN in backward; where() after the square; gradients that leak from outside",
+    rationale="One NaN in a gradient ends a training.",
     array="full",
     again=True,
     large=False,
@@ -21,7 +22,8 @@ situation(
 situation(
     "C12-excluded-sizes",
     "At large sizes too, gradients are zero outside the mask, whichever two traits meet.",
-    catches=TWO_TRAITS,
+    catches="0 times NaN in backward; where() after the square; gradients that leak from outside",
+    rationale="One NaN in a gradient ends a training.",
     array="large",
     large=False,
     parts=frozenset(["C12"]),

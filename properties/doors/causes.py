@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SEVERITIES = ("wrong value or gradient", "crash", "refusal", "manners", "execution")
 _WRONG, _CRASH, _REFUSAL, _MANNERS, _EXECUTION = SEVERITIES
 _SITUATIONS = ("C16", "C17", "C18", "C19", "C20")
-_LONG = 18  # lines of a program
+_LONG = 40  # lines of a program that is still read whole
 _ENDED = re.compile(r"its process died|no answer within")
 _NUMBER = re.compile(r"the (value|gradient|\S+ derivative|result is wrong)|\w+ over \w+")
 # What breaks with a part of the contract in plain calls, where that breaks: the value itself, what
@@ -118,12 +118,17 @@ def _followers(key: Key, groups: Iterable[Key]) -> Iterator[Key]:
             yield other
 
 
-def _order(cell: Cell, part: str = "") -> tuple[bool, bool, bool, bool, int, int, str]:
-    """What shows a cause best: in plain calls, with a program to be seen whole, its own clause."""
-    script = (cell.counterexample or {}).get("script") or ""
+def _order(cell: Cell, part: str = "") -> tuple[bool, bool, bool, bool, bool, int, int, str]:
+    """What shows a cause best: in plain calls, with a program to be seen whole, its own clause.
+
+    Of what should be refused, what is taken comes before what is refused with another error.
+    """
+    found = cell.counterexample or {}
+    script = found.get("script") or ""
     return (
         cell.state != "FAIL",
         cell.elsewhere,
+        bool(re.match(r"\w*(Error|Exception)\b", str(found.get("got")))),
         script.count("\n") > _LONG,
         cell.clause != (part or _part(cell)),
         _number(cell.clause),

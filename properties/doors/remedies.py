@@ -120,7 +120,8 @@ REMEDIES = {
     "C18": Remedy(
         "Compiled trainings take the loss into the graph. A break in it splits the graph, and "
         "compiling anew for each batch size costs seconds a step.",
-        "Branch on dtypes and shapes only, read no data, call no NumPy. A kernel of your own "
+        "Branch on dtypes and shapes only, read no data, call no NumPy, and take sizes from "
+        "x.shape: len(x) makes a constant of them. A kernel of your own "
         "becomes an operator by torch.library.custom_op, with a fake implementation and a "
         "backward; or claim Claims(compile=False).",
     ),

@@ -158,10 +158,13 @@ def _signature(subject: Subject, name: str) -> list[str]:
         others = [p.name for p in parameters.values() if p.kind is not kinds.VAR_POSITIONAL][3:]
         call = f"yours(x_recon, x, mask{', reduction' if others else ''})"
         also = f" (but {others[0]})" if others and taken is None else ""
+        default = DEFAULT_REDUCTION[name]
+        claims = (
+            "" if others else f', with WAVEMAE_CLAIMS = {{"reductions": ["{default}"]}} beside it'
+        )
         return [
             f"{name} takes no keyword `reduction`{also}: wrap it, def {name}(x_recon, x, mask, *, "
-            f'reduction="{DEFAULT_REDUCTION[name]}"): return {call}; docs/guide.md, "Another '
-            'reduction"'
+            f'reduction="{default}"): return {call}{claims}; docs/guide.md, "Another reduction"'
         ]
     if taken.kind is kinds.POSITIONAL_OR_KEYWORD and subject.claims.strict_inputs:
         return [

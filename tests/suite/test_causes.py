@@ -151,10 +151,20 @@ def test_a_long_program_is_cut_unless_one_property_is_run() -> None:
     assert "line 70" in Screen(table(cells[:1]), texts, {}).lines()
 
 
+def test_what_is_taken_stands_before_what_is_refused_with_another_error() -> None:
+    """Though its program is longer: a broadcast is worse than a TypeError for a ValueError."""
+    taken, other = cell("C3-shapes", "x = good[0] is accepted"), cell("C3-alike", "not refused")
+    for each, got, lines in ((taken, "1.5", 20), (other, "TypeError: len() of a 0-d tensor", 5)):
+        assert each.counterexample is not None
+        each.counterexample.update(got=got, script="x\n" * lines)
+    (cause,) = causes([other, taken])
+    assert cause.first.identifier == "C3-shapes"
+
+
 def test_a_short_program_stands_for_a_cause() -> None:
     """Even where another property of the cause is that of its own clause."""
     own, other = cell("C8-excluded-value", "the value is wrong"), cell("C6-extremes", "nan")
-    for each, lines in ((own, 40), (other, 5)):
+    for each, lines in ((own, 41), (other, 5)):
         assert each.counterexample is not None
         each.counterexample.update(got="nan", script="x\n" * lines)
     (cause,) = causes([own, other])

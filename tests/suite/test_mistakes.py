@@ -219,7 +219,7 @@ def test_reductions_that_are_no_keyword_are_noticed() -> None:
     assert "takes no keyword `reduction` (but mode)" in note
     assert "return yours(x_recon, x, mask, reduction)" in note
     (note,) = seen(masked_mse=none).notes
-    assert "return yours(x_recon, x, mask);" in note
+    assert "return yours(x_recon, x, mask), with WAVEMAE_CLAIMS" in note
     (note,) = seen(masked_mse=both).notes
     assert "takes `reduction` by position too" in note
     assert traits(Subject("s", masked_mse=both, claims=Claims(strict_inputs=False))).notes == []
@@ -231,6 +231,10 @@ def test_a_loss_that_takes_no_reduction_ends_before_it_is_judged(folder: Path) -
     said = found("mode.py")
     assert said.startswith("answers none of the simplest calls; the first raised TypeError")
     assert "masked_mse takes no keyword `reduction` (but mode): wrap it" in said
+    (folder / "one.py").write_text(
+        "def masked_mse(x, y, m):\n    return (x - y).square()[m].mean()\n"
+    )
+    assert 'with WAVEMAE_CLAIMS = {"reductions": ["mean"]} beside it' in found("one.py")
 
 
 def test_the_advice_of_the_guide_is_for_targets_too(folder: Path) -> None:
