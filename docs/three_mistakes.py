@@ -14,5 +14,5 @@ def masked_mse(x_recon: Tensor, x: Tensor, mask: Tensor, *, reduction: str = "me
     """The squared differences where the mask is True: their mean, or sum, or sum per sample."""
     dtype = torch.promote_types(torch.promote_types(x_recon.dtype, x.dtype), torch.float32)
     squares = (x_recon.to(dtype) - x.to(dtype)).square() * mask
-    parts = {"sum": 1, "mean": mask.sum(), "batch_mean": len(x)}
+    parts = {"sum": 1, "mean": mask.sum(), "batch_mean": x.shape[0]}
     return squares.sum() / parts[reduction]
