@@ -36,6 +36,7 @@ def situation(
     SITUATIONS[identifier] = found
 
     def check(probe: Probe, case: Case) -> None:
+        case = probe.without_gradients(case)
         if found.only is None or found.only(case):
             ask(found, probe, case, [])
 
