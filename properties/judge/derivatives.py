@@ -161,10 +161,13 @@ def forward_over_forward(call: Call, inputs: Inputs, case: Case, contract: Contr
     divisor = contract.truth.divisor(case.effective_reduction)
     wanted = (2 * s * t).sum() / divisor
     scale = (2 * (abs(s) + 1) * (abs(t) + 1)).sum() / divisor
-    # A product's rule takes a difference that is not finite times a tangent that does not move.
+    # A product's rule takes a difference that is not finite, or is beyond the range once it was
+    # multiplied by a tangent, times a tangent that does not move.
     if not isinstance(contract.truth.total, str):
+        pushed = (2 * abs(_difference(plain)[inside]) * (abs(s) + abs(t))).sum()
         what, got = "forward over forward", 'found["second"]'
-        _near(found["second"], wanted, scale, contract, plain, what, got=got)
+        reach = max(scale, pushed)
+        _near(found["second"], wanted, scale, contract, plain, what, reach=reach, got=got)
     return Answer(found["loss"], free=True)
 
 
