@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 SEVERITIES = ("wrong value or gradient", "crash", "refusal", "manners", "execution")
 _WRONG, _CRASH, _REFUSAL, _MANNERS, _EXECUTION = SEVERITIES
 _SITUATIONS = ("C16", "C17", "C18", "C19", "C20")
-_LONG = 18  # lines of a program
+_SHORT = 18  # lines of a program that is taken in at a glance
+LONGEST = 40  # and of one that still fits on a screen
 _ENDED = re.compile(r"its process died|no answer within")
 _NUMBER = re.compile(r"the (value|gradient|\S+ derivative|result is wrong)|\w+ over \w+")
 # What breaks with a part of the contract in plain calls, where that breaks: the value itself, what
@@ -118,13 +119,14 @@ def _followers(key: Key, groups: Iterable[Key]) -> Iterator[Key]:
             yield other
 
 
-def _order(cell: Cell, part: str = "") -> tuple[bool, bool, bool, bool, int, int, str]:
+def _order(cell: Cell, part: str = "") -> tuple[bool, bool, int, bool, int, int, str]:
     """What shows a cause best: in plain calls, with a program to be seen whole, its own clause."""
     script = (cell.counterexample or {}).get("script") or ""
+    lines = len(script.splitlines())
     return (
         cell.state != "FAIL",
         cell.elsewhere,
-        script.count("\n") > _LONG,
+        (lines > _SHORT) + (lines > LONGEST),
         cell.clause != (part or _part(cell)),
         _number(cell.clause),
         len(script),

@@ -14,12 +14,12 @@ from typing import Any
 
 from .. import targets as places
 from .advice import advised
-from .causes import SEVERITIES, Cause, causes, severity
+from .causes import LONGEST, SEVERITIES, Cause, causes, severity
 from .report import Cell, Table
 
 Paint = Callable[..., str]
 _LINES = 52  # of a run with one target, without its table and without what is like the first
-_FEWEST = 16  # lines of the first failure: what came, what was wanted, and how to run it
+_HEAD = "minimal case, pastes and runs:"  # as engine.explain has it, before a program
 _WIDTH = 100
 _MOST_DETAILED = 3  # targets; with more of them each has one line of verdict
 _INDENT = " " * 9
@@ -76,9 +76,10 @@ class Screen:
     # The failures.
 
     def _causes(self, room: int) -> Iterator[str]:
-        """Each cause, the first of its failures whole as long as there is room for it.
+        """The first cause with its program; the others too as long as there is room for them.
 
-        Where one property is run, it is shown whole in any case: that is what `again` runs.
+        No program is cut: what is printed pastes and runs. One that is too long for the screen is
+        left out, unless one property is run: that is what `again` runs.
         """
         first, alone = True, sum(map(len, self.table.cells.values())) == 1
         for target, found in self.causes.items():
@@ -87,7 +88,7 @@ class Screen:
                 title = f"{target}, cause {number} of {len(found)}: {cause.severity}"
                 if self.verbose or first or len(text) <= room:
                     if not (self.verbose or alone):
-                        text = _cut(text, room)
+                        text = _without_long_program(text, cause.first)
                     room -= len(text)
                     first = False
                     yield self.paint(title, bold=True, red=True)
@@ -276,13 +277,17 @@ def _size(cause: Cause) -> int:
     return len(cause.cells) + len(cause.following)
 
 
-def _cut(text: list[str], room: int) -> list[str]:
-    """The text without the middle of its program, where it has more lines than there is room."""
-    most = max(room, _FEWEST)
-    if len(text) <= most:
+def _without_long_program(text: list[str], cell: Cell) -> list[str]:
+    """The text of a failure; where its program is too long, how to get it stands in its place."""
+    script = ((cell.counterexample or {}).get("script") or "").splitlines()
+    start = len(text) - len(script) - 2  # an empty line and `again` follow the program
+    shown = [f"    {line}".rstrip() for line in script]
+    if len(script) <= LONGEST or text[start:-2] != shown:
         return text
-    left_out = f"    ... {len(text) - most + 1} lines left out; the command below shows them"
-    return [*text[: most - 4], left_out, *text[-3:]]
+    while text[start - 1] in ("", _HEAD):
+        start -= 1
+    way = "the command below with -v shows it, and --report-md FILE holds it"
+    return [*text[:start], "", f"minimal case: a program of {len(script)} lines; {way}", *text[-2:]]
 
 
 def _short(text: str, most: int) -> str:

@@ -135,30 +135,48 @@ def test_sixty_failures_of_one_cause_are_a_screen_and_a_half() -> None:
     assert "C4-a7                       FAIL" in whole
 
 
-def test_a_long_program_is_cut_unless_one_property_is_run() -> None:
-    """As the command below it does; -v shows it whole too."""
-    cells = [cell("C4-oracle", "the value is wrong"), cell("C4-sizes", "the value is wrong")]
-    text = "\n".join(f"line {n}" for n in range(80)) + "\n\nagain:  this"
-    texts = {("a.py", each.identifier): text for each in cells}
-    lines = Screen(table(cells), texts, {}).lines()
-    assert len(lines) <= 60
-    (cut,) = (n for n, line in enumerate(lines) if "left out; the command below" in line)
-    left_out = int(lines[cut].split()[1])
-    assert 30 <= left_out <= 60
-    assert lines[cut - 1] == f"line {78 - left_out}"
-    assert lines[cut + 1 : cut + 4] == ["line 79", "", "again:  this"]
-    assert "line 70" in Screen(table(cells), texts, {}, verbose=True).lines()
-    assert "line 70" in Screen(table(cells[:1]), texts, {}).lines()
+def explained(identifier: str, lines: int) -> tuple[Cell, list[str]]:
+    """A failure whose program has so many lines, and its whole text as the engine writes it."""
+    program = [f"line {n}" for n in range(lines)]
+    found = cell(identifier, "the value is wrong")
+    assert found.counterexample is not None
+    found.counterexample["script"] = "\n".join([*program, ""])
+    head = [f"{identifier}: it holds", "", "  got     1", "", "minimal case, pastes and runs:", ""]
+    return found, [*head, *(f"    {line}" for line in program), "", f"again:  again {identifier}"]
+
+
+@pytest.mark.parametrize("lines", [1, 40, 41, 200])
+def test_a_program_is_shown_whole_or_not_at_all(lines: int) -> None:
+    """Nothing under "pastes and runs" is cut; what is left out says how to get it."""
+    made = [explained(f"C4-a{n}", lines) for n in range(60)]
+    cells = [each for each, _ in made]
+    texts = {("a.py", each.identifier): "\n".join(text) for each, text in made}
+    shown = Screen(table(cells), texts, {}).lines()
+    assert len(shown) <= 75
+    whole = made[0][1]
+    if lines <= 40:
+        assert "\n".join(whole) in "\n".join(shown)
+    else:
+        way = "the command below with -v shows it, and --report-md FILE holds it"
+        cut = [*whole[:3], "", f"minimal case: a program of {lines} lines; {way}", *whole[-2:]]
+        assert "\n".join(cut) in "\n".join(shown)
+        assert not any("pastes and runs" in line or "line 0" in line for line in shown)
+    for more in (
+        Screen(table(cells), texts, {}, verbose=True),
+        Screen(table(cells[:1]), texts, {}),
+    ):
+        assert "\n".join(whole) in "\n".join(more.lines())
 
 
 def test_a_short_program_stands_for_a_cause() -> None:
     """Even where another property of the cause is that of its own clause."""
     own, other = cell("C8-excluded-value", "the value is wrong"), cell("C6-extremes", "nan")
-    for each, lines in ((own, 40), (other, 5)):
-        assert each.counterexample is not None
-        each.counterexample.update(got="nan", script="x\n" * lines)
-    (cause,) = causes([own, other])
-    assert [each.identifier for each in cause.cells] == ["C6-extremes", "C8-excluded-value"]
+    for own_lines, other_lines in ((40, 5), (41, 40)):
+        for each, lines in ((own, own_lines), (other, other_lines)):
+            assert each.counterexample is not None
+            each.counterexample.update(got="nan", script="x\n" * lines)
+        (cause,) = causes([own, other])
+        assert [each.identifier for each in cause.cells] == ["C6-extremes", "C8-excluded-value"]
 
 
 def test_many_causes_are_all_named() -> None:
@@ -169,7 +187,7 @@ def test_many_causes_are_all_named() -> None:
     assert len(lines) <= 80
     assert sum(", cause " in line for line in lines) == 20
     assert "a.py, cause 20 of 20: execution: C20-x" in lines
-    assert sum(line == "C1-x" for line in lines) == 15
+    assert sum(line == "C1-x" for line in lines) == 20
     assert "C2-x" not in lines
 
 
