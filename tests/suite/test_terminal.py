@@ -92,6 +92,21 @@ def test_verbose_shows_every_failure_and_the_table(
     assert output.count("again:  ") == 2
 
 
+@pytest.mark.parametrize("more", [[], ["-vv"]])
+def test_workers_come_up_unsaid(tmp_path: Path, more: list[str]) -> None:
+    """Nothing is said of processes; with -vv pytest's line for a property says in which it ran."""
+    (tmp_path / "only.py").write_text(HEAD + WRONG["everything"][0])
+    command = [sys.executable, "-m", "wavemae", "verify", "only.py", "--profile", "quick", *more]
+    done = subprocess.run(
+        [*command, "-n", "1", "-k", "C1-keyword-only"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "bringing up nodes" not in done.stdout
+    assert ("[gw0]" in done.stdout) == (more == ["-vv"])
+    if not more:
+        assert done.stdout.lstrip().startswith("target   only.py\n")
+
+
 def test_colour_and_one_line_of_progress_on_a_terminal(tmp_path: Path) -> None:
     """The writer is pytest's; the line of progress is rewritten, and gone at the end."""
     pty = pytest.importorskip("pty", reason="no pseudo-terminals on this system")
