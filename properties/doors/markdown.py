@@ -15,9 +15,12 @@ from .grouped import by_clause, told
 _SPECIAL = re.compile(r"[\\`*|~\[\]#!]|\b_|_\b")
 
 
-def summary(report: dict[str, Any]) -> str:
-    """Verdicts, what went wrong and why, what was judged, and the table, as GitHub shows it."""
-    report = printable(report)
+def summary(report: dict[str, Any], compared: dict[str, Any] | None = None) -> str:
+    """Verdicts, what went wrong and why, what was judged, and the table, as GitHub shows it.
+
+    `compared` is `Comparison.as_json`, where there is a baseline.
+    """
+    report, compared = printable(report), printable(compared)
     settings = ", ".join(
         f"{name} {report[name]}" for name in ("torch", "device", "profile", "seed")
     )
@@ -26,6 +29,7 @@ def summary(report: dict[str, Any]) -> str:
         "",
         *(f"- {text(subject['verdict'])}" for subject in report["subjects"]),
         "",
+        *(_compared(compared) if compared is not None else ()),
     ]
     for subject in report["subjects"]:
         out += _explained(subject)
@@ -64,6 +68,17 @@ def block(program: str) -> list[str]:
 def _fence(words: str, least: int) -> str:
     runs = [len(run) for run in re.findall("`+", words)]
     return "`" * max([least, *(run + 1 for run in runs)])
+
+
+def _compared(compared: dict[str, Any]) -> Iterable[str]:
+    """What differs from the baseline."""
+    yield from ("### Compared with the baseline", "")
+    yield from (f"- {text(counted)}" for counted in compared["counts"])
+    for row in compared["rows"]:
+        names = ", ".join(f"`{name}`" for name in row["properties"])
+        said = " ".join(filter(None, (row["target"], row["said"])))
+        yield f"- **{row['word']}** {text(said)}: {names}"
+    yield ""
 
 
 def _explained(subject: dict[str, Any]) -> Iterable[str]:

@@ -67,8 +67,8 @@ class Screen:
     def lines(self, compared: Iterable[str] = ()) -> list[str]:
         """All of it; `compared` are the lines on a baseline."""
         table = [*_rows(self.table), ""] if self.verbose else []
-        end = [*self._others(), *self._advice(), *self._judged(), *self._verdicts()]
-        end += [*compared, *self._next_lines()]
+        end = [*self._others(), *self._advice(), *self._judged(), *compared]
+        end += [*self._verdicts(), *self._next_lines()]
         found = [c for target in self.table.targets for c in self.causes[target]]
         room = _LINES + 12 * (len(self.table.targets) - 1) - len(end) - 2 * len(found)
         return [*self._causes(room), *table, *end]
