@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from wavemae.properties.doors.advice import advised
+from wavemae.properties.doors.catalogue import entries
 from wavemae.properties.doors.causes import SEVERITIES, causes, severity
 from wavemae.properties.doors.report import Cell, Table
 from wavemae.properties.doors.screen import Screen
@@ -231,23 +232,51 @@ def test_severities_are_told_apart() -> None:
 TRAITS = {"claims": {}, "refused": {"dtypes": ["float32"], "second_order": False}, "notes": []}
 
 
+def kind(start: str, what: str) -> list[Cell]:
+    """All properties whose ids begin so, each failing with these words."""
+    return [cell(entry.id, what) for entry in entries() if entry.id.startswith(start)]
+
+
 def test_a_design_is_answered_by_the_claims_that_say_it() -> None:
     """What is refused already, and what all properties of a kind fail at."""
     cells = [cell("C13-second-order", "RuntimeError came out: no"), Cell("C4-oracle", "pass")]
     words, claims = advised(TRAITS, cells)
     assert words == "raises for float64 and float16 and bfloat16, has no second order"
     assert claims == "claims=Claims(dtypes=('float32',), second_order=False)"
-    _, claims = advised(TRAITS, [*cells, cell("C18-compile", "Unsupported came out: no")])
+    _, claims = advised(TRAITS, [*cells, *kind("C18-", "Unsupported came out: no")])
     assert claims == "claims=Claims(dtypes=('float32',), second_order=False, compile=False)"
-    forward = cell("C13-forward-over-forward", "NotImplementedError came out: no rule")
-    _, claims = advised({**TRAITS, "refused": {"dtypes": ["float32"]}}, [forward])
+    forward = kind("C13-forward-", "NotImplementedError came out: no rule")
+    _, claims = advised({**TRAITS, "refused": {"dtypes": ["float32"]}}, forward)
     assert claims == "claims=Claims(dtypes=('float32',), forward_mode=False)"
-    _, claims = advised(TRAITS, [*cells, cell("C17-meta", "NotImplementedError came out: no data")])
+    _, claims = advised(TRAITS, [*cells, *kind("C17-meta", "NotImplementedError came out: no")])
     assert (
         claims == "claims=Claims(dtypes=('float32',), second_order=False, data_independent=False)"
     )
-    mixed = [*cells, cell("C18-compile", "no"), Cell("C18-export", "pass")]
+    *failing, last = kind("C18-", "no")
+    mixed = [*cells, *failing, Cell(last.identifier, "pass")]
     assert "compile" not in advised(TRAITS, mixed)[1]
+
+
+@pytest.mark.parametrize(
+    ("start", "what", "claim"),
+    [
+        ("C13-forward-", "RuntimeError came out: no", "forward_mode"),
+        ("C17-meta", "RuntimeError came out: no", "data_independent"),
+        ("C18-", "RuntimeError came out: no", "compile"),
+        ("C20-", "RuntimeError came out: no", "distributed"),
+        ("C3-", "no exception", "strict_inputs"),
+    ],
+)
+def test_a_selection_shows_no_design(start: str, what: str, claim: str) -> None:
+    """A claim is told from all properties of a kind, or not at all."""
+    nothing = {"claims": {}, "refused": {}, "notes": []}
+    cells = kind(start, what)
+    assert advised(nothing, cells)[1] == f"claims=Claims({claim}=False)"
+    unasked = Cell(cells[-1].identifier, "not claimed")
+    assert len(cells) == 1 or advised(nothing, [*cells[:-1], unasked])
+    assert advised(nothing, [*cells[:-1], cell("C4-oracle", "the value is wrong")]) == []
+    unrun = Cell(cells[-1].identifier, "not run")
+    assert advised(nothing, [*cells[:-1], unrun, cell("C4-oracle", "the value is wrong")]) == []
 
 
 def test_no_advice_where_nothing_fails_or_looks_meant() -> None:
