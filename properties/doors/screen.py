@@ -20,6 +20,7 @@ from .report import Cell, Table
 Paint = Callable[..., str]
 _LINES = 52  # of a run with one target, without its table and without what is like the first
 _HEAD = "minimal case, pastes and runs:"  # as engine.explain has it, before a program
+_MORE = "-v, or --report-md FILE, has the program of each cause"
 _WIDTH = 100
 _MOST_DETAILED = 3  # targets; with more of them each has one line of verdict
 _INDENT = " " * 9
@@ -70,7 +71,7 @@ class Screen:
         end = [*self._others(), *self._advice(), *self._judged(), *compared]
         end += [*self._verdicts(), *self._next_lines()]
         found = [c for target in self.table.targets for c in self.causes[target]]
-        room = _LINES + 12 * (len(self.table.targets) - 1) - len(end) - 2 * len(found)
+        room = _LINES + 12 * (len(self.table.targets) - 1) - len(end) - 3 * len(found)
         return [*self._causes(room), *table, *end]
 
     # The failures.
@@ -81,7 +82,7 @@ class Screen:
         No program is cut: what is printed pastes and runs. One that is too long for the screen is
         left out, unless one property is run: that is what `again` runs.
         """
-        first, alone = True, sum(map(len, self.table.cells.values())) == 1
+        first, whole, alone = True, True, sum(map(len, self.table.cells.values())) == 1
         for target, found in self.causes.items():
             for number, cause in enumerate(found, 1):
                 text = self._whole(target, cause.first)
@@ -98,9 +99,12 @@ class Screen:
                     cell = cause.first
                     more = f" and {_size(cause) - 1} more" if _size(cause) > 1 else ""
                     yield f"{self.paint(title, bold=True, red=True)}: {cell.identifier}{more}"
-                    yield f"  {_short(_said(cell), _WIDTH)}"
+                    yield from _said(cell)
+                    whole = False
             if found:
                 yield ""
+        if not whole:
+            yield from (_MORE, "")
 
     def _whole(self, target: str, cell: Cell) -> list[str]:
         text = self.texts.get((target, cell.identifier)) or f"{cell.identifier}: {cell.reason}"
@@ -265,12 +269,17 @@ def _rows(table: Table) -> Iterator[str]:
         yield f"{name:<26}{''.join(f'  {state:<{width}}' for state, width in states)}".rstrip()
 
 
-def _said(cell: Cell) -> str:
-    """What a failure says, in a line."""
+def _said(cell: Cell) -> list[str]:
+    """What a failure says, in two lines; what came and what was wanted are not cut off."""
     found = cell.counterexample
-    if not found:
-        return cell.reason
-    return f"{found['what']}: got {found['got']}, wanted {found['wanted']}"
+    end = ""
+    if found:
+        got, wanted = (_short(str(found[key]), _WIDTH // 2) for key in ("got", "wanted"))
+        end = f": got {got}, wanted {wanted}"
+    what = _short(str(found["what"]) if found else cell.reason, 2 * _WIDTH - len(end) - 20)
+    return textwrap.wrap(
+        what + end, _WIDTH, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False
+    )
 
 
 def _size(cause: Cause) -> int:

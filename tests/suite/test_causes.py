@@ -181,7 +181,7 @@ def test_a_short_program_stands_for_a_cause() -> None:
 
 
 def test_many_causes_are_all_named() -> None:
-    """Whole as long as there is room, then two lines each."""
+    """Whole as long as there is room, then two lines each, and a line says where the rest is."""
     errors = [f"{letter.upper()}Error" for letter in "abcdefghijklmnopqrst"]
     cells = [cell(f"C{n}-x", f"{error} came out: no") for n, error in enumerate(errors, 1)]
     lines = screen(cells)
@@ -190,6 +190,27 @@ def test_many_causes_are_all_named() -> None:
     assert "a.py, cause 20 of 20: execution: C20-x" in lines
     assert sum(line == "C1-x" for line in lines) == 20
     assert "C2-x" not in lines
+    assert lines.count("-v, or --report-md FILE, has the program of each cause") == 1
+    assert not any("has the program of each cause" in line for line in screen(cells[:1]))
+    assert not any("has the program of each cause" in line for line in screen(cells, verbose=True))
+
+
+def test_what_came_and_what_was_wanted_is_never_cut_off() -> None:
+    """A further cause has two lines of the terminal, whatever comes before."""
+    first, long = cell("C4-oracle", "the value is wrong"), cell("C16-silent", "it prints " * 40)
+    short = cell("C3-shapes", "an exception was wanted " * 5)
+    assert long.counterexample is not None
+    long.counterexample.update(got="several things " * 9, wanted="nothing at all")
+    others = [cell(f"C{n}-x", f"{n * 'X'}Error came out: no") for n in (1, 2)]
+    lines = screen([first, long, short, *others])
+    for title, words in (
+        ("manners: C16-silent", ", wanted nothing at all"),
+        ("refusal: C3-shapes", "an exception was wanted: got 1, wanted 2"),
+    ):
+        (start,) = (n for n, line in enumerate(lines) if line.endswith(title))
+        shown = lines[start + 1 : start + 3]
+        assert max(map(len, shown)) <= 100
+        assert " ".join(line.strip() for line in shown).endswith(words)
 
 
 def test_colours_are_put_on_by_whoever_prints() -> None:
