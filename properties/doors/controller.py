@@ -169,7 +169,11 @@ class Controller:
             raise Refused(f"the suite does not start: {error}") from None
         if answer.device is not None:
             raise Refused(answer.device)
-        self.table.sources = {t: found.sources for t, found in answer.targets.items()}
+        self.sources = {t: found.sources for t, found in answer.targets.items()}
+        self.table.sources = {
+            target: {places.shown(file): digest for file, digest in sources.items()}
+            for target, sources in self.sources.items()
+        }
         self.imports = {t: found.imports for t, found in answer.targets.items()}
         self.traits = {t: found.traits for t, found in answer.targets.items()}
         self.table.unusable = answer.faults()
@@ -255,10 +259,10 @@ class Controller:
             self._add(target, cell)
         for nodeid, worker in self.died.items():
             self._name_case(nodeid, worker)
-        for target, sources in self.table.sources.items():
+        for target, sources in self.sources.items():
             for file, before in sources.items():
                 if not Path(file).is_file() or places.digest(file) != before:
-                    self.table.changed[target] = file
+                    self.table.changed[target] = places.shown(file)
         self.table.settle()
 
     def _name_case(self, nodeid: str, worker: str) -> None:

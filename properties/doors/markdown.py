@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from itertools import groupby
-from pathlib import PurePath
 from typing import Any
 
 from .escapes import printable
@@ -40,8 +39,8 @@ def summary(report: dict[str, Any], compared: dict[str, Any] | None = None) -> s
         out += [f"Only {text(', '.join(report['narrowed_by']))}.", ""]
     for subject in report["subjects"]:
         for source in subject["sources"]:
-            name = PurePath(source["file"]).name
-            out.append(f"- {text(subject['target'])}: {code(name)}, SHA-256 `{source['sha256']}`")
+            file = code(source["file"])
+            out.append(f"- {text(subject['target'])}: {file}, SHA-256 `{source['sha256']}`")
     return "\n".join([*out, ""])
 
 

@@ -100,7 +100,12 @@ def of_silence(limit: float, loaded: bool, printed: str) -> str:
     own = str(Path(__file__).parents[1])
     frames = [frame for frame in frames if not frame[0].startswith((own, "<frozen"))]
     at = next(
-        (f"; it was at {file}, line {line}" for file, line in frames if Path(file).is_file()), ""
+        (
+            f"; it was at {targets.shown(file)}, line {line}"
+            for file, line in frames
+            if Path(file).is_file()
+        ),
+        "",
     )
     what = "of import and smoke calls" if loaded else "of its import"
     advice = (

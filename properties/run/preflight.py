@@ -207,7 +207,8 @@ def look_at(target: str, device: str) -> dict[str, Any]:
 def _told(error: BaseException) -> str:
     """An exception in a line: its type, its words, and where it came from."""
     if isinstance(error, SyntaxError) and error.filename:
-        return f"{type(error).__name__}: {error.msg} ({error.filename}, line {error.lineno})"
+        file = targets.shown(error.filename)
+        return f"{type(error).__name__}: {error.msg} ({file}, line {error.lineno})"
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
@@ -218,9 +219,10 @@ def _told(error: BaseException) -> str:
     words = " ".join(str(error).split())
     if not frames:
         return f"{type(error).__name__}: {words}"
-    places = [f"{frames[-1].filename}, line {frames[-1].lineno}"]
-    if frames[0].filename != frames[-1].filename:
-        places.append(f"from {frames[0].filename}, line {frames[0].lineno}")
+    first, last = ((targets.shown(f.filename), f.lineno) for f in (frames[0], frames[-1]))
+    places = [f"{last[0]}, line {last[1]}"]
+    if first[0] != last[0]:
+        places.append(f"from {first[0]}, line {first[1]}")
     return f"{type(error).__name__}: {words} ({', '.join(places)})"
 
 
