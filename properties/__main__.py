@@ -147,6 +147,7 @@ def _screen(controller: Controller, compared: Comparison | None) -> list[str]:
         newly=newly,
         verbose=controller.verbose,
         command=controller.options.command,
+        baseline=controller.options.baseline,
         paint=controller.paint,
     )
     most = None if controller.verbose else _MOST_LINES

@@ -6,6 +6,7 @@ and a half. The rest is shown with -v, and is in the reports.
 
 from __future__ import annotations
 
+import shlex
 import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -42,6 +43,7 @@ class Screen:
             failed before are then not told again.
         verbose: nothing is left out, and the conformance table is shown.
         command: as the user wrote it, up to the targets.
+        baseline: the file that the run is compared with, if there is one.
     """
 
     def __init__(
@@ -53,10 +55,12 @@ class Screen:
         newly: Mapping[str, Iterable[str]] | None = None,
         verbose: bool = False,
         command: str = "wavemae verify",
+        baseline: str | None = None,
         paint: Paint = plain,
     ) -> None:
         self.table, self.texts, self.traits = table, texts, traits
         self.newly, self.verbose, self.command, self.paint = newly, verbose, command, paint
+        self.baseline = baseline
         self.causes = {target: causes(self._told(target)) for target in table.targets}
 
     def _told(self, target: str) -> list[Cell]:
@@ -133,16 +137,20 @@ class Screen:
                 shown = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
                 said = " ".join(reason.split()) if state == "error" else _short(reason, 200)
                 yield f"{state:<8} {target} {shown}: {said}"
-            strays = self._strays(target)
-            if strays:
-                yield from _wrapped("also", f"{target}: seen in {', '.join(strays)} too", lines=3)
+            for part, names in self._strays(target).items():
+                what = {"": "", "raises": " exception"}.get(part, f" breach of {part}")
+                said = f"{target}: the same{what} as in plain calls is seen in {', '.join(names)}"
+                yield from _wrapped("also", said, lines=3)
 
-    def _strays(self, target: str) -> list[str]:
-        """What fails in plain calls too, and belongs to no cause that is told."""
+    def _strays(self, target: str) -> dict[str, list[str]]:
+        """What fails in plain calls too, and belongs to no cause that is told, by what broke."""
         found = self.causes[target]
         told = {cell.identifier for cause in found for cell in (*cause.cells, *cause.following)}
-        also = [cell for cell in self._told(target) if cell.state == "also"]
-        return [cell.identifier for cell in also if cell.identifier not in told]
+        strays: dict[str, list[str]] = {}
+        for cell in self._told(target):
+            if cell.state == "also" and cell.identifier not in told:
+                strays.setdefault(cell.part, []).append(cell.identifier)
+        return strays
 
     def _advice(self) -> Iterator[str]:
         for target in self.table.targets:
@@ -208,20 +216,37 @@ class Screen:
                 cell = found[0].first
                 again = cell.counterexample["again"] if cell.counterexample else ""
                 again = again or f"{self._of(target)} -k {cell.identifier}"
-                return [again, f"wavemae explain {cell.clause}"]
+                explain = f"wavemae explain {cell.clause}"
+                if table.narrowing and len(table.cells[target]) == 1:  # `again` was just typed
+                    return [explain, f"{self._everything()}  # once it is mended"]
+                return [again, explain]
         for target in table.targets:
             for cell in table.cells.get(target, {}).values():
                 if cell.state == "XPASS":
                     return [f"take {cell.identifier} out of the expected failures of {target}"]
-                if cell.state in ("error", "not run"):
+                if cell.state in ("error", "not run") and len(table.cells[target]) > 1:
                     return [f"{self._of(target)} -k {cell.identifier}"]
+        profile = table.settings.get("profile")
+        if table.narrowing and (profile != "quick" or self.newly is not None):
+            return [self._everything()]
         if self.newly is not None:
             return ["nothing newly fails; --write-baseline beside --baseline makes the file anew"]
-        everything = " ".join(places.spelled(target) for target in table.targets)
-        profile = table.settings.get("profile")
         if profile == "quick":
-            return [f"{self.command} {everything}  # the default profile asks more"]
+            targets = " ".join(map(places.spelled, table.targets))
+            return [f"{self.command} {targets}  # the default profile asks more"]
         return ["the same line in CI keeps it so: docs/ci.md"]
+
+    def _everything(self) -> str:
+        """The command of the run without its selection."""
+        environment = any(word.startswith("PYTEST_ADDOPTS") for word in self.table.narrowing)
+        words = ["PYTEST_ADDOPTS="] if environment else []
+        words += [self.command, *map(places.spelled, self.table.targets)]
+        usual = {"profile": "default", "seed": 0, "device": "cpu"}
+        for name, value in usual.items():
+            given = self.table.settings.get(name, value)
+            words += [] if given == value else [f"--{name} {given}"]
+        words += [] if self.baseline is None else [f"--baseline {shlex.quote(self.baseline)}"]
+        return " ".join(words)
 
     def _of(self, target: str) -> str:
         spelled = places.spelled(target)
@@ -248,12 +273,14 @@ def _standing(cells: Iterable[Cell]) -> str:
             named["not claimed"].append(clause)
         else:
             named["not judged"].append(clause)
-    words = [f"{len(named['hold'])} of {len(by_clause)} clauses hold"]
-    if named["do not"]:
-        words.append(f"{len(named['do not'])} do not")
+    of, hold, fail = len(by_clause), len(named["hold"]), len(named["do not"])
+    words = [f"{hold} of {of} clause{'s' * (of > 1)} hold{'s' * (hold == 1 or of == 1)}"]
+    if fail:
+        words.append(f"{fail} {'does' if fail == 1 else 'do'} not")
     for kind in kinds[2:]:
         if named[kind]:
-            words.append(f"{len(named[kind])} {kind} ({', '.join(named[kind])})")
+            said = "fails as expected" if (kind[0], len(named[kind])) == ("f", 1) else kind
+            words.append(f"{len(named[kind])} {said} ({', '.join(named[kind])})")
     return ", ".join(words)
 
 

@@ -39,7 +39,13 @@ def _package(file: Path) -> tuple[Path, str]:
 
 
 def of_names(target: str, module: Any, names: tuple[str, ...]) -> str:
-    """The callables of a module that look like losses, and how one becomes a subject."""
+    """The subjects of a module, else its callables that look like losses: how one is judged."""
+    if subjects := _subjects(module):
+        place, _, attribute = targets.split(target)
+        full = [
+            f"{place}:{attribute}.{name}" if attribute else f"{place}:{name}" for name in subjects
+        ]
+        return f"; it has {' and '.join(subjects)}: wavemae verify {' '.join(full)}"
     found = _candidates(module)
     if not found:
         return ""
@@ -54,6 +60,14 @@ def of_names(target: str, module: Any, names: tuple[str, ...]) -> str:
         f'wavemae.properties import Subject; SUBJECT = Subject("{name}", {wanted}={full}); then '
         "wavemae verify subject.py:SUBJECT. Other arguments want an adapter: docs/guide.md"
     )
+
+
+def _subjects(module: Any) -> list[str]:
+    """The names of the subjects in a module."""
+    from ..subject import Subject
+
+    known = list(vars(module).items()) if hasattr(module, "__dict__") else []
+    return [name for name, value in known if isinstance(value, Subject)]
 
 
 def _candidates(module: Any) -> dict[str, str]:

@@ -13,7 +13,6 @@ import json
 import math
 import multiprocessing
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -290,9 +289,7 @@ def _outcome(process: Any, answer: Path, output: Path, limit: float) -> Found:
         loaded = answer.with_suffix(".loaded").is_file()
         return Found(mistakes.of_silence(limit, loaded, printed))
     printed = _last_line(output) or "nothing printed"
-    how = f"exit {process.exitcode}"
-    if process.exitcode < 0:
-        how = f"killed by {signal.Signals(-process.exitcode).name}"
+    how = stopping.told(process.exitcode)
     return Found(f"ended the process on import or in a smoke call ({how}): {printed}")
 
 

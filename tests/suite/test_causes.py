@@ -34,7 +34,8 @@ def cell(name: str, what: str, **more: Any) -> Cell:
         (cell("C18-compile", RAISED, part="raises", elsewhere=True), "crash"),
         (cell("C18-compile", RAISED, part="raises"), "execution"),
         (Cell("C7-empty", "FAIL", "its process died after 1.0 s"), "crash"),
-        (Cell("C7-empty", "FAIL", "no answer within 15 s"), "crash"),
+        (Cell("C7-empty", "FAIL", "no answer within 15 s"), "hang"),
+        (cell("C7-empty", "the program gave no answer within 1 s and was ended"), "hang"),
     ],
 )
 def test_severity(found: Cell, wanted: str) -> None:
@@ -126,7 +127,7 @@ def test_sixty_failures_of_one_cause_are_a_screen_and_a_half() -> None:
     assert lines.count("C4-a0") == 20
     assert "C4-a1" not in lines
     assert lines[-4:] == [
-        "         0 of 1 clauses hold, 1 do not",
+        "         0 of 1 clause holds, 1 does not",
         "         wrong value or gradient: C4 (60)",
         "next     again C4-a0",
         "         wavemae explain C4",
@@ -233,21 +234,77 @@ def test_severities_are_told_apart() -> None:
         cell("C8-excluded-value", RAISED),
         cell("C16-silent", "it prints"),
         cell("C18-compile", RAISED, part="raises"),
+        Cell("C12-empty-trains", "FAIL", "no answer within 15 s"),
         Cell("C5-result", "pass"),
         Cell("C20-two-ranks", "not claimed", "distributed is not claimed"),
         Cell("C19-vmap", "error", "error in the suite"),
     ]
     lines = screen(cells)
     start = next(n for n, line in enumerate(lines) if line.startswith("verdict"))
-    assert lines[start + 1 : start + 7] == [
-        "         1 of 8 clauses hold, 5 do not, 1 not claimed (C20), 1 not judged (C19)",
+    assert lines[start + 1 : start + 8] == [
+        "         1 of 9 clauses holds, 6 do not, 1 not claimed (C20), 1 not judged (C19)",
         "         wrong value or gradient: C4",
         "         crash: C8",
+        "         hang: C12",
         "         refusal: C3",
         "         manners: C16",
         "         execution: C18",
     ]
-    assert {line.split(":")[0].strip() for line in lines[start + 2 : start + 7]} == set(SEVERITIES)
+    assert {line.split(":")[0].strip() for line in lines[start + 2 : start + 8]} == set(SEVERITIES)
+
+
+def ending(state: str, number: int = 1, newly: Any = None, **more: Any) -> list[str]:
+    """What to do next after properties in a state, of a run with these settings."""
+    one = {"FAIL": cell("C4-a", "the value is wrong")}.get(state) or Cell("C4-a", state)
+    made = table([one, *(Cell(f"C5-{n}", "pass") for n in range(number - 1))])
+    made.narrowing = more.pop("narrowing", ["-k 'C4'"])
+    made.settings |= {"profile": "default", **more}
+    file = None if newly is None else "base line.json"
+    screen = Screen(made, {}, {}, newly=newly, baseline=file)
+    return [line[9:] for line in screen.lines() if line.startswith(("next", " " * 9 + "wavemae"))]
+
+
+def test_what_is_next_after_a_selection() -> None:
+    """The whole command, and never the one that was just typed."""
+    whole = ["wavemae verify a.py"]
+    assert ending("pass") == ending("error") == ending("not run") == whole
+    assert ending("pass", narrowing=[]) == ["the same line in CI keeps it so: docs/ci.md"]
+    assert ending("pass", narrowing=["PYTEST_ADDOPTS='-k C4'"]) == [f"PYTEST_ADDOPTS= {whole[0]}"]
+    assert ending("pass", profile="deep", seed=3, device="cuda") == [
+        "wavemae verify a.py --profile deep --seed 3 --device cuda"
+    ]
+    assert ending("pass", newly={}) == ["wavemae verify a.py --baseline 'base line.json'"]
+    assert ending("FAIL") == ["wavemae explain C4", "wavemae verify a.py  # once it is mended"]
+    assert ending("FAIL", 2) == ["again C4-a", "wavemae explain C4"]
+    assert ending("not run", 2) == ["wavemae verify a.py --profile default --seed 0 -k C4-a"]
+
+
+def test_one_clause_holds_and_two_hold() -> None:
+    """The verb goes with the number."""
+    for failing, passing, words in (
+        (1, 1, "1 of 2 clauses holds, 1 does not"),
+        (2, 2, "2 of 4 clauses hold, 2 do not"),
+        (1, 0, "0 of 1 clause holds, 1 does not"),
+        (0, 1, "1 of 1 clause holds"),
+    ):
+        cells = [cell(f"C{n + 4}-x", "the value is wrong") for n in range(failing)]
+        cells += [Cell(f"C{n + 9}-x", "pass") for n in range(passing)]
+        assert f"         {words}" in screen(cells)
+    xfail = [Cell("C9-x", "pass"), Cell("C8-x", "pass"), Cell("C7-x", "xfail", "see issue 3")]
+    assert "         2 of 3 clauses hold, 1 fails as expected (C7)" in screen(xfail)
+
+
+def test_what_is_seen_elsewhere_says_what() -> None:
+    """By the part of the contract that breaks in plain calls too."""
+    cells = [
+        Cell(f"C16-{name}", "also", "wrong", part=part, elsewhere=True)
+        for name, part in (("a", "C4"), ("b", "C4"), ("c", "raises"))
+    ]
+    lines = [line for line in screen(cells) if line.startswith("also")]
+    assert lines == [
+        "also     a.py: the same breach of C4 as in plain calls is seen in C16-a, C16-b",
+        "also     a.py: the same exception as in plain calls is seen in C16-c",
+    ]
 
 
 TRAITS = {"claims": {}, "refused": {"dtypes": ["float32"], "second_order": False}, "notes": []}

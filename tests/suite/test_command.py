@@ -219,7 +219,7 @@ UNUSABLE = {
         "x = 1\ndef f(:",
         "failed on import: SyntaxError: invalid syntax ({file}, line 2)",
     ),
-    "exits.py": ("import os\nprint('so')\nos._exit(7)", "or in a smoke call (exit 7): so"),
+    "exits.py": ("import os\nprint('so')\nos._exit(7)", "or in a smoke call (exit code 7): so"),
     "crashes.py": (
         "import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)",
         "ended the process on import or in a smoke call (killed by SIGSEGV)",
