@@ -308,7 +308,7 @@ class Controller:
 
 def _end_of(node: Any) -> str:
     """How a worker ended, in brackets, as far as execnet lets one ask its process."""
-    process = getattr(getattr(node.gateway, "_io", None), "popen", None)
+    process: Any = getattr(getattr(node.gateway, "_io", None), "popen", None)
     try:
         return f" ({stopping.told(process.wait(2))})"
     except (AttributeError, TypeError, subprocess.TimeoutExpired):

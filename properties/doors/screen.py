@@ -17,6 +17,7 @@ from .. import targets as places
 from .advice import advised
 from .causes import LONGEST, SEVERITIES, Cause, causes, severity
 from .report import Cell, Table
+from .standing import rows, standing
 
 Paint = Callable[..., str]
 _LINES = 52  # of a run with one target, without its table and without what is like the first
@@ -71,7 +72,7 @@ class Screen:
 
     def lines(self, compared: Iterable[str] = ()) -> list[str]:
         """All of it; `compared` are the lines on a baseline."""
-        table = [*_rows(self.table), ""] if self.verbose else []
+        table = [*rows(self.table), ""] if self.verbose else []
         end = [*self._others(), *self._advice(), *self._judged(), *compared]
         end += [*self._verdicts(), *self._next_lines()]
         found = [c for target in self.table.targets for c in self.causes[target]]
@@ -198,7 +199,7 @@ class Screen:
     def _detail(self, target: str) -> Iterator[str]:
         """How many clauses hold, and those that do not, by what their failures do."""
         cells = self.table.cells[target].values()
-        yield _INDENT + _standing(cells)
+        yield _INDENT + standing(cells)
         for kind in SEVERITIES:
             counted = Counter(
                 cell.clause for cell in cells if cell.state == "FAIL" and severity(cell) == kind
@@ -252,48 +253,6 @@ class Screen:
         spelled = places.spelled(target)
         profile, seed = (self.table.settings.get(key) for key in ("profile", "seed"))
         return f"{self.command} {spelled} --profile {profile} --seed {seed}"
-
-
-def _standing(cells: Iterable[Cell]) -> str:
-    """How many of the clauses hold, do not, are not claimed, were not judged."""
-    by_clause: dict[str, set[str]] = {}
-    for cell in cells:
-        by_clause.setdefault(cell.clause, set()).add(cell.state)
-    kinds = ("hold", "do not", "fail as expected", "not claimed", "not judged")
-    named: dict[str, list[str]] = {kind: [] for kind in kinds}
-    for clause in sorted(by_clause, key=lambda clause: int(clause[1:])):
-        states = by_clause[clause]
-        if states & {"FAIL", "XPASS"}:
-            named["do not"].append(clause)
-        elif "xfail" in states:
-            named["fail as expected"].append(clause)
-        elif "pass" in states and not states & {"error", "not run"}:
-            named["hold"].append(clause)
-        elif states == {"not claimed"}:
-            named["not claimed"].append(clause)
-        else:
-            named["not judged"].append(clause)
-    of, hold, fail = len(by_clause), len(named["hold"]), len(named["do not"])
-    words = [f"{hold} of {of} clause{'s' * (of > 1)} hold{'s' * (hold == 1 or of == 1)}"]
-    if fail:
-        words.append(f"{fail} {'does' if fail == 1 else 'do'} not")
-    for kind in kinds[2:]:
-        if named[kind]:
-            said = "fails as expected" if (kind[0], len(named[kind])) == ("f", 1) else kind
-            words.append(f"{len(named[kind])} {said} ({', '.join(named[kind])})")
-    return ", ".join(words)
-
-
-def _rows(table: Table) -> Iterator[str]:
-    """The conformance table: a property a line, a target a column."""
-    widths = {target: max(len(target), len("not claimed")) for target in table.targets}
-    heads = "".join(f"  {target:<{width}}" for target, width in widths.items())
-    yield f"{'property':<26}{heads}".rstrip()
-    names = {name for cells in table.cells.values() for name in cells}
-    for name in sorted(names, key=lambda name: (int(name.partition("-")[0][1:]), name)):
-        found = (table.cells.get(target, {}).get(name) for target in widths)
-        states = zip((cell.state if cell else "" for cell in found), widths.values(), strict=True)
-        yield f"{name:<26}{''.join(f'  {state:<{width}}' for state, width in states)}".rstrip()
 
 
 def _said(cell: Cell) -> list[str]:

@@ -40,16 +40,14 @@ def _package(file: Path) -> tuple[Path, str]:
 
 def of_names(target: str, module: Any, names: tuple[str, ...]) -> str:
     """The subjects of a module, else its callables that look like losses: how one is judged."""
+    place, _, attribute = targets.split(target)
     if subjects := _subjects(module):
-        place, _, attribute = targets.split(target)
-        full = [
-            f"{place}:{attribute}.{name}" if attribute else f"{place}:{name}" for name in subjects
-        ]
-        return f"; it has {' and '.join(subjects)}: wavemae verify {' '.join(full)}"
+        start = f"{place}:{attribute}." if attribute else f"{place}:"
+        given = " ".join(start + name for name in subjects)
+        return f"; it has {' and '.join(subjects)}: wavemae verify {given}"
     found = _candidates(module)
     if not found:
         return ""
-    place, _, attribute = targets.split(target)
     source = Path(place).stem if place.endswith(".py") else place
     name = next(iter(found))
     wanted = names[0] if "sse" in name.lower() else names[-1]
