@@ -347,7 +347,7 @@ def test_a_design_is_answered_by_the_claims_that_say_it() -> None:
 )
 def test_a_selection_shows_no_design(start: str, what: str, claim: str) -> None:
     """A claim is told from all properties of a kind, or not at all."""
-    nothing = {"claims": {}, "refused": {}, "notes": []}
+    nothing: dict[str, Any] = {"claims": {}, "refused": {}, "notes": []}
     cells = kind(start, what)
     assert advised(nothing, cells)[1] == f"claims=Claims({claim}=False)"
     unasked = Cell(cells[-1].identifier, "not claimed")
