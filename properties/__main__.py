@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from .doors.controller import Controller
     from .doors.report import Table
 
+_MOST_LINES = 3  # of what the properties have in common that became one thing since the baseline
+
 
 def main(arguments: list[str] | None = None, called: str = DEFAULT_COMMAND) -> int:
     """Run the suite and return the exit code; `called` is what the user calls it.
@@ -112,7 +114,7 @@ def _conclude(controller: Controller, code: int) -> int:
     found = table.exit_code()
     compared = _compared(controller)
     print("\n".join(_screen(controller, compared)), flush=True)
-    table.write(*options.reports)
+    table.write(*options.reports, compared=compared)
     if stopping.requested is not None:
         return _interrupted()
     if found == 0 and code != 0:
@@ -145,9 +147,11 @@ def _screen(controller: Controller, compared: Comparison | None) -> list[str]:
         newly=newly,
         verbose=controller.verbose,
         command=controller.options.command,
+        baseline=controller.options.baseline,
         paint=controller.paint,
     )
-    return screen.lines(compared.lines() if compared else ())
+    most = None if controller.verbose else _MOST_LINES
+    return screen.lines(compared.lines(most) if compared else ())
 
 
 def _write_baseline(table: Table, file: str) -> int:

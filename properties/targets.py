@@ -204,6 +204,18 @@ def place_of(target: str) -> tuple[str, str]:
     return place, attribute
 
 
+def shown(file: str) -> str:
+    """The file as the terminal and reports have it.
+
+    Below the working directory it is written from there, with forward slashes, so that a report in
+    a repository tells nothing of the machine; any other file is left as it is.
+    """
+    try:
+        return Path(file).resolve().relative_to(Path.cwd().resolve()).as_posix()
+    except (OSError, ValueError):
+        return file
+
+
 def digest(file: str) -> str:
     """The SHA-256 of a file's bytes."""
     return hashlib.sha256(Path(file).read_bytes()).hexdigest()

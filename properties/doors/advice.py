@@ -6,18 +6,21 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from . import catalogue
 from .causes import severity
 
 if TYPE_CHECKING:
     from .report import Cell
 
-# Claims that stand behind all properties whose ids begin so: if all raise, it looks meant.
+# Claims that stand behind all properties whose ids begin so: if all raise, it looks meant. A few of
+# them, as a selection leaves, show nothing.
 _OF_PROPERTIES = {
     "forward_mode": "C13-forward-",
     "data_independent": "C17-meta",
     "compile": "C18-",
     "distributed": "C20-",
 }
+_REFUSALS = "C3-"
 _IN_WORDS = {
     "gradients": "has no gradients",
     "second_order": "has no second order",
@@ -38,16 +41,18 @@ def advised(traits: Mapping[str, Any], cells: Iterable[Cell]) -> list[str]:
 
     `traits` are the fields of `run.traits.Traits`.
     """
+    cells = [*cells]
     kept = [cell for cell in cells if cell.state in ("FAIL", "also", "pass")]
     if not traits or not any(cell.state == "FAIL" for cell in kept):
         return []
     stated, refused = dict(traits["claims"]), dict(traits["refused"])
     for claim, start in _OF_PROPERTIES.items():
         asked = [cell for cell in kept if cell.identifier.startswith(start)]
-        if asked and all(_raises(cell) for cell in asked):
+        if asked and _whole(start, cells) and all(_raises(cell) for cell in asked):
             refused[claim] = False
-    asked = [cell for cell in kept if cell.clause == "C3"]
-    if sum(cell.state == "FAIL" and severity(cell) == "refusal" for cell in asked) > len(asked) / 2:
+    asked = [cell for cell in kept if cell.identifier.startswith(_REFUSALS)]
+    lax = sum(cell.state == "FAIL" and severity(cell) == "refusal" for cell in asked)
+    if lax > len(asked) / 2 and _whole(_REFUSALS, cells):
         refused["strict_inputs"] = False
     if refused.get("gradients") is False:
         for claim in ("second_order", "forward_mode"):
@@ -57,6 +62,12 @@ def advised(traits: Mapping[str, Any], cells: Iterable[Cell]) -> list[str]:
     words = ", ".join(_words(claim, value, stated) for claim, value in refused.items())
     fields = (f"{claim}={_shown(value)}" for claim, value in {**stated, **refused}.items())
     return [words, f"claims=Claims({', '.join(fields)})"]
+
+
+def _whole(start: str, cells: Iterable[Cell]) -> bool:
+    """Whether all properties whose ids begin so came to an answer, none left out or cut short."""
+    answered = {cell.identifier for cell in cells if cell.state not in ("error", "not run")}
+    return answered >= {entry.id for entry in catalogue.entries() if entry.id.startswith(start)}
 
 
 def _raises(cell: Cell) -> bool:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from .report import SCHEMA_VERSION
 
@@ -29,13 +29,23 @@ class Unreadable(Exception):
     """A file is no report; the message says why."""
 
 
+class Row(NamedTuple):
+    """Properties of one target that have the same to be said: `word` is what became of them."""
+
+    word: str
+    target: str
+    said: str
+    properties: list[str]
+
+
 @dataclass
 class Difference:
     """What became of the properties of one target, by id.
 
     Attributes:
         target: as the newer report has it.
-        newly: failing now, and not before; the reason is that of now.
+        newly: failing now, and not before; with the words under which it is told: its cause, or
+            else its state and reason, the same for all of one clause and state.
         fixed: failing before, and judged and not failing now.
         unchanged: failing before and now.
         unasked: failing before, and not judged now; with the state of now.
@@ -68,17 +78,22 @@ class Comparison:
             return 1
         return 2 if any(each.unjudged for each in self.targets) else 0
 
-    def lines(self) -> Iterator[str]:
-        """What is to be read, the summary of each target last."""
-        yield from (f"note     {note}" for note in self.notes)
+    def rows(self) -> Iterator[Row]:
+        """What became of the properties, a row for what has the same to be said."""
         for each in self.targets:
-            for identifier, reason in each.newly.items():
-                yield f"newly    {each.target} {identifier}: {_line(reason)}"
-            yield from _listed("fixed", each.target, each.fixed)
-            yield from _listed("still", each.target, each.unchanged)
-            yield from _listed("unasked", each.target, each.unasked)
-            for identifier, state in each.unjudged.items():
-                yield f"unjudged {each.target} {identifier}: {state}, and was judged before"
+            for word, told in (("newly", each.newly), ("unjudged", each.unjudged)):
+                for said in dict.fromkeys(told.values()):
+                    yield Row(word, each.target, said, [i for i in told if told[i] == said])
+            for word, names in (
+                ("fixed", each.fixed),
+                ("still", each.unchanged),
+                ("unasked", [*each.unasked]),
+            ):
+                if names:
+                    yield Row(word, each.target, "", names)
+
+    def counts(self) -> Iterator[str]:
+        """The summary of each target."""
         for each in self.targets:
             counts = (
                 f"{len(each.newly)} newly failing",
@@ -86,7 +101,30 @@ class Comparison:
                 f"{len(each.unchanged)} failing as before",
                 *([f"{len(each.unasked)} no longer asked"] if each.unasked else []),
             )
-            yield f"compared {each.target}: {', '.join(counts)}"
+            yield f"{each.target}: {', '.join(counts)}"
+
+    def lines(self, most: int | None = None) -> Iterator[str]:
+        """What is to be read, the summary of each target last; no row of more lines than `most`."""
+        yield from (f"note     {note}" for note in self.notes)
+        for row in self.rows():
+            said = f" {textwrap.shorten(row.said, 150, placeholder=' ...')}:" if row.said else ""
+            yield from textwrap.wrap(
+                f"{row.target}{said} {', '.join(row.properties)}",
+                100,
+                initial_indent=f"{row.word:<8} ",
+                subsequent_indent=" " * 11,
+                break_long_words=False,
+                break_on_hyphens=False,
+                max_lines=most,
+                placeholder=" ... (-v has all)",
+            )
+        yield from (f"compared {counted}" for counted in self.counts())
+
+    def as_json(self) -> dict[str, Any]:
+        """What the reports of the newer run say of it: what is not as it was, and how much is."""
+        kept = ("newly", "unjudged", "fixed")
+        rows = [row._asdict() for row in self.rows() if row.word in kept]
+        return {"rows": rows, "counts": [*self.counts()]}
 
 
 def read(file: str) -> dict[str, Any]:
@@ -147,18 +185,22 @@ def compare(old: Mapping[str, Any], new: Mapping[str, Any]) -> Comparison:
 def _difference(target: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Difference:
     before = {cell["property"]: cell["state"] for cell in old["cells"]}
     found = Difference(target)
+    causes = _causes(new)
+    alike: dict[tuple[str, str, bool], str] = {}
     if new.get("unusable"):
-        found.unjudged["all"] = "could not be used"
+        found.unjudged["all"] = "could not be used, and was judged before"
     for cell in new["cells"]:
         identifier, state = cell["property"], cell["state"]
         was = before.pop(identifier, "")
         if state in _FAILING and was in _FAILING:
             found.unchanged.append(identifier)
         elif state in _FAILING:
-            found.newly[identifier] = cell["reason"] + ("" if was else " (not asked before)")
+            key = identifier.partition("-")[0], state, bool(was)
+            said = causes.get(identifier) or alike.setdefault(key, f"{state}, {cell['reason']}")
+            found.newly[identifier] = said + ("" if was else " (not asked before)")
         elif state in _UNJUDGED:
             if was != state:
-                found.unjudged[identifier] = state
+                found.unjudged[identifier] = f"{state}, and was judged before"
         elif was in _FAILING and state in ("pass", "xfail"):
             found.fixed.append(identifier)
         elif was in _FAILING:
@@ -169,13 +211,11 @@ def _difference(target: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> 
     return found
 
 
-def _listed(word: str, target: str, names: Iterable[str]) -> list[str]:
-    """Names in as few lines as they need."""
-    text = f"{target} {', '.join(names)}" if names else ""
-    return textwrap.wrap(
-        text, 100, initial_indent=f"{word:<9}", subsequent_indent=" " * 11, break_on_hyphens=False
-    )
-
-
-def _line(text: str) -> str:
-    return textwrap.shorten(text, 150, placeholder=" ...")
+def _causes(subject: Mapping[str, Any]) -> dict[str, str]:
+    """By property, the cause that it belongs to, in words; older reports have none."""
+    found = {}
+    for cause in subject.get("causes", ()):
+        said = f"{cause['severity']}, {cause['what']}"
+        found.update(dict.fromkeys(cause["properties"], said))
+        found.update(dict.fromkeys(cause["following"], f"{said}; may go with it"))
+    return found

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from .report import Cell
 
 # What a failure does to whoever uses the loss, worst first.
-SEVERITIES = ("wrong value or gradient", "crash", "refusal", "manners", "execution")
-_WRONG, _CRASH, _REFUSAL, _MANNERS, _EXECUTION = SEVERITIES
+SEVERITIES = ("wrong value or gradient", "crash", "hang", "refusal", "manners", "execution")
+_WRONG, _CRASH, _HANG, _REFUSAL, _MANNERS, _EXECUTION = SEVERITIES
 _SITUATIONS = ("C16", "C17", "C18", "C19", "C20")
-_LONG = 40  # lines of a program that is still read whole
-_ENDED = re.compile(r"its process died|no answer within")
+LONGEST = 40  # lines of a program that still fits on a screen
+_ENDED = re.compile(r"its process died|(?:the program gave )?(no answer) within")
 _NUMBER = re.compile(r"the (value|gradient|\S+ derivative|result is wrong)|\w+ over \w+")
 # What breaks with a part of the contract in plain calls, where that breaks: the value itself, what
 # stands outside the mask, the gradient. C5 and C7 are mistakes of their own kind.
@@ -55,8 +55,8 @@ class Cause:
 def severity(cell: Cell) -> str:
     """What a failing cell is about, one of `SEVERITIES`."""
     what = _what(cell)
-    if _ENDED.match(what):
-        return _CRASH
+    if ended := _ENDED.match(what):
+        return _HANG if ended[1] else _CRASH
     if _came_out(what):
         alone = cell.clause in _SITUATIONS[1:] and not cell.elsewhere
         return _EXECUTION if alone else _CRASH
@@ -129,7 +129,7 @@ def _order(cell: Cell, part: str = "") -> tuple[bool, bool, bool, bool, bool, in
         cell.state != "FAIL",
         cell.elsewhere,
         bool(re.match(r"\w*(Error|Exception)\b", str(found.get("got")))),
-        script.count("\n") > _LONG,
+        len(script.splitlines()) > LONGEST,
         cell.clause != (part or _part(cell)),
         _number(cell.clause),
         len(script),

@@ -199,7 +199,8 @@ def _given(option: str, arguments: Sequence[str]) -> list[str]:
 
 def _clauses(words: Sequence[str]) -> tuple[str, ...]:
     known = catalogue.clauses()
-    chosen = [clause.strip() for word in words for clause in word.split(",")]
+    given = [clause.strip() for word in words for clause in word.split(",")]
+    chosen = [clause.upper() if clause.upper() in known else clause for clause in given]
     for clause in chosen:
         if clause not in known:
             hint = f"; for one property use -k {clause}" if re.match(r"C\d+-", clause) else ""

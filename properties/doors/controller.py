@@ -10,6 +10,7 @@ import importlib.metadata
 import json
 import os
 import signal
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -54,6 +55,7 @@ class Controller:
         self.started: dict[str, float] = {}
         self.collected: dict[str, None] = {}
         self.died: dict[str, str] = {}
+        self.ends: dict[str, str] = {}
         self.texts: dict[tuple[str, str], str] = {}
         self.traits: dict[str, dict[str, Any]] = {}
         self.before: dict[str, Any] | None = None
@@ -169,7 +171,11 @@ class Controller:
             raise Refused(f"the suite does not start: {error}") from None
         if answer.device is not None:
             raise Refused(answer.device)
-        self.table.sources = {t: found.sources for t, found in answer.targets.items()}
+        self.sources = {t: found.sources for t, found in answer.targets.items()}
+        self.table.sources = {
+            target: {places.shown(file): digest for file, digest in sources.items()}
+            for target, sources in self.sources.items()
+        }
         self.imports = {t: found.imports for t, found in answer.targets.items()}
         self.traits = {t: found.traits for t, found in answer.targets.items()}
         self.table.unusable = answer.faults()
@@ -186,6 +192,7 @@ class Controller:
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:
         if error:  # it died: what it had started may live on
+            self.ends[node.gateway.id] = _end_of(node)
             ledger.end(Path(self.request.folder), node.gateway.id)
 
     @pytest.hookimpl(optionalhook=True)
@@ -219,14 +226,15 @@ class Controller:
         """The row of the property that a process died under; its case is in the ledger."""
         target, identifier = _names(report.nodeid)
         seconds = time.monotonic() - self.started.get(report.nodeid, time.monotonic())
-        reason = f"its process died after {seconds:.1f} s"
+        node: Any = getattr(report, "node", None)  # the worker, as pytest-xdist notes it
+        worker = node.gateway.id if node else ""
+        reason = f"its process died after {seconds:.1f} s{self.ends.get(worker, '')}"
         if self.limit and seconds >= float(self.limit):
             reason = f"no answer within {float(self.limit):g} s; its process was ended"
         with self.request.deaths(target).open("a") as stream:
             stream.write(".")
         self._add(target, {"identifier": identifier, "state": "FAIL", "reason": reason}, seconds)
-        node: Any = getattr(report, "node", None)  # the worker, as pytest-xdist notes it
-        self.died[report.nodeid] = node.gateway.id if node else ""
+        self.died[report.nodeid] = worker
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         self.stopped = str(session.shouldfail or session.shouldstop or "")
@@ -255,10 +263,10 @@ class Controller:
             self._add(target, cell)
         for nodeid, worker in self.died.items():
             self._name_case(nodeid, worker)
-        for target, sources in self.table.sources.items():
+        for target, sources in self.sources.items():
             for file, before in sources.items():
                 if not Path(file).is_file() or places.digest(file) != before:
-                    self.table.changed[target] = file
+                    self.table.changed[target] = places.shown(file)
         self.table.settle()
 
     def _name_case(self, nodeid: str, worker: str) -> None:
@@ -296,6 +304,15 @@ class Controller:
         program = [f"    {line}".rstrip() for line in script.splitlines()]
         shown = [f"{identifier}: {cell.reason}", "", *program, "", f"again:  {again}"]
         self.texts[target, identifier] = "\n".join(shown)
+
+
+def _end_of(node: Any) -> str:
+    """How a worker ended, in brackets, as far as execnet lets one ask its process."""
+    process: Any = getattr(getattr(node.gateway, "_io", None), "popen", None)
+    try:
+        return f" ({stopping.told(process.wait(2))})"
+    except (AttributeError, TypeError, subprocess.TimeoutExpired):
+        return ""
 
 
 def _summary(case: Case) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from itertools import groupby
-from pathlib import PurePath
 from typing import Any
 
 from .escapes import printable
@@ -15,9 +14,12 @@ from .grouped import by_clause, told
 _SPECIAL = re.compile(r"[\\`*|~\[\]#!]|\b_|_\b")
 
 
-def summary(report: dict[str, Any]) -> str:
-    """Verdicts, what went wrong and why, what was judged, and the table, as GitHub shows it."""
-    report = printable(report)
+def summary(report: dict[str, Any], compared: dict[str, Any] | None = None) -> str:
+    """Verdicts, what went wrong and why, what was judged, and the table, as GitHub shows it.
+
+    `compared` is `Comparison.as_json`, where there is a baseline.
+    """
+    report, compared = printable(report), printable(compared)
     settings = ", ".join(
         f"{name} {report[name]}" for name in ("torch", "device", "profile", "seed")
     )
@@ -26,6 +28,7 @@ def summary(report: dict[str, Any]) -> str:
         "",
         *(f"- {text(subject['verdict'])}" for subject in report["subjects"]),
         "",
+        *(_compared(compared) if compared is not None else ()),
     ]
     for subject in report["subjects"]:
         out += _explained(subject)
@@ -36,8 +39,8 @@ def summary(report: dict[str, Any]) -> str:
         out += [f"Only {text(', '.join(report['narrowed_by']))}.", ""]
     for subject in report["subjects"]:
         for source in subject["sources"]:
-            name = PurePath(source["file"]).name
-            out.append(f"- {text(subject['target'])}: {code(name)}, SHA-256 `{source['sha256']}`")
+            file = code(source["file"])
+            out.append(f"- {text(subject['target'])}: {file}, SHA-256 `{source['sha256']}`")
     return "\n".join([*out, ""])
 
 
@@ -64,6 +67,17 @@ def block(program: str) -> list[str]:
 def _fence(words: str, least: int) -> str:
     runs = [len(run) for run in re.findall("`+", words)]
     return "`" * max([least, *(run + 1 for run in runs)])
+
+
+def _compared(compared: dict[str, Any]) -> Iterable[str]:
+    """What differs from the baseline."""
+    yield from ("### Compared with the baseline", "")
+    yield from (f"- {text(counted)}" for counted in compared["counts"])
+    for row in compared["rows"]:
+        names = ", ".join(f"`{name}`" for name in row["properties"])
+        said = " ".join(filter(None, (row["target"], row["said"])))
+        yield f"- **{row['word']}** {text(said)}: {names}"
+    yield ""
 
 
 def _explained(subject: dict[str, Any]) -> Iterable[str]:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 _WEB = Path(__file__).parent / "web"
 
 
-def html(report: dict[str, Any]) -> str:
-    """The page of a report that `Table.as_json` made."""
+def html(report: dict[str, Any], compared: dict[str, Any] | None = None) -> str:
+    """The page of a report that `Table.as_json` made; `compared` is `Comparison.as_json`."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -35,6 +35,7 @@ def html(report: dict[str, Any]) -> str:
     report = printable(report)
     return environment.get_template("page.html").render(
         report=report,
+        compared=printable(compared),
         rows=_rows(report["subjects"]),
         told=[list(told(subject)) for subject in report["subjects"]],
         meaning=MEANING,

@@ -31,6 +31,9 @@ class Progress:
         plugins = session.config.pluginmanager
         if plugins.hasplugin("terminaldistreporter"):
             plugins.unregister(name="terminaldistreporter")
+        distributor: Any = plugins.getplugin("dsession")
+        if distributor is not None:
+            distributor.terminal = None  # or it writes there past its reporter
 
     @pytest.hookimpl(wrapper=True)
     def pytest_report_teststatus(self) -> Generator[None, Any, Any]:

@@ -10,9 +10,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import catalogue, causes, markdown, page
+
+if TYPE_CHECKING:
+    from .baseline import Comparison
 
 SCHEMA_VERSION = 2
 STATES = ("pass", "FAIL", "also", "xfail", "XPASS", "error", "not claimed", "skipped", "not run")
@@ -198,14 +201,22 @@ class Table:
         }
 
     def write(
-        self, json_file: str | None, markdown_file: str | None, html_file: str | None = None
+        self,
+        json_file: str | None,
+        markdown_file: str | None,
+        html_file: str | None = None,
+        compared: Comparison | None = None,
     ) -> None:
-        """Write the reports that are asked for, each made from the one that JSON holds."""
+        """Write the reports that are asked for, each made from the one that JSON holds.
+
+        Those for people say what differs from the baseline too, where there is one.
+        """
         report = self.as_json()
+        differs = compared.as_json() if compared is not None else None
         for file, made in (
             (json_file, lambda: json.dumps(report, indent=1) + "\n"),
-            (markdown_file, lambda: markdown.summary(report)),
-            (html_file, lambda: page.html(report)),
+            (markdown_file, lambda: markdown.summary(report, differs)),
+            (html_file, lambda: page.html(report, differs)),
         ):
             if file:
                 # A subject's words may hold what UTF-8 cannot write.

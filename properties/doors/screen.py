@@ -6,6 +6,7 @@ and a half. The rest is shown with -v, and is in the reports.
 
 from __future__ import annotations
 
+import shlex
 import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -14,12 +15,14 @@ from typing import Any
 
 from .. import targets as places
 from .advice import advised
-from .causes import SEVERITIES, Cause, causes, severity
+from .causes import LONGEST, SEVERITIES, Cause, causes, severity
 from .report import Cell, Table
+from .standing import rows, standing
 
 Paint = Callable[..., str]
 _LINES = 52  # of a run with one target, without its table and without what is like the first
-_FEWEST = 16  # lines of the first failure: what came, what was wanted, and how to run it
+_HEAD = "minimal case, pastes and runs:"  # as engine.explain has it, before a program
+_MORE = "-v, or --report-md FILE, has the program of each cause"
 _WIDTH = 100
 _MOST_DETAILED = 3  # targets; with more of them each has one line of verdict
 _INDENT = " " * 9
@@ -41,6 +44,7 @@ class Screen:
             failed before are then not told again.
         verbose: nothing is left out, and the conformance table is shown.
         command: as the user wrote it, up to the targets.
+        baseline: the file that the run is compared with, if there is one.
     """
 
     def __init__(
@@ -52,10 +56,12 @@ class Screen:
         newly: Mapping[str, Iterable[str]] | None = None,
         verbose: bool = False,
         command: str = "wavemae verify",
+        baseline: str | None = None,
         paint: Paint = plain,
     ) -> None:
         self.table, self.texts, self.traits = table, texts, traits
         self.newly, self.verbose, self.command, self.paint = newly, verbose, command, paint
+        self.baseline = baseline
         self.causes = {target: causes(self._told(target)) for target in table.targets}
 
     def _told(self, target: str) -> list[Cell]:
@@ -66,28 +72,29 @@ class Screen:
 
     def lines(self, compared: Iterable[str] = ()) -> list[str]:
         """All of it; `compared` are the lines on a baseline."""
-        table = [*_rows(self.table), ""] if self.verbose else []
-        end = [*self._others(), *self._advice(), *self._judged(), *self._verdicts()]
-        end += [*compared, *self._next_lines()]
+        table = [*rows(self.table), ""] if self.verbose else []
+        end = [*self._others(), *self._advice(), *self._judged(), *compared]
+        end += [*self._verdicts(), *self._next_lines()]
         found = [c for target in self.table.targets for c in self.causes[target]]
-        room = _LINES + 12 * (len(self.table.targets) - 1) - len(end) - 2 * len(found)
+        room = _LINES + 12 * (len(self.table.targets) - 1) - len(end) - 3 * len(found)
         return [*self._causes(room), *table, *end]
 
     # The failures.
 
     def _causes(self, room: int) -> Iterator[str]:
-        """Each cause, the first of its failures whole as long as there is room for it.
+        """The first cause with its program; the others too as long as there is room for them.
 
-        Where one property is run, it is shown whole in any case: that is what `again` runs.
+        No program is cut: what is printed pastes and runs. One that is too long for the screen is
+        left out, unless one property is run: that is what `again` runs.
         """
-        first, alone = True, sum(map(len, self.table.cells.values())) == 1
+        first, whole, alone = True, True, sum(map(len, self.table.cells.values())) == 1
         for target, found in self.causes.items():
             for number, cause in enumerate(found, 1):
                 text = self._whole(target, cause.first)
                 title = f"{target}, cause {number} of {len(found)}: {cause.severity}"
                 if self.verbose or first or len(text) <= room:
                     if not (self.verbose or alone):
-                        text = _cut(text, room)
+                        text = _without_long_program(text, cause.first)
                     room -= len(text)
                     first = False
                     yield self.paint(title, bold=True, red=True)
@@ -97,9 +104,12 @@ class Screen:
                     cell = cause.first
                     more = f" and {_size(cause) - 1} more" if _size(cause) > 1 else ""
                     yield f"{self.paint(title, bold=True, red=True)}: {cell.identifier}{more}"
-                    yield f"  {_short(_said(cell), _WIDTH)}"
+                    yield from _said(cell)
+                    whole = False
             if found:
                 yield ""
+        if not whole:
+            yield from (_MORE, "")
 
     def _whole(self, target: str, cell: Cell) -> list[str]:
         text = self.texts.get((target, cell.identifier)) or f"{cell.identifier}: {cell.reason}"
@@ -128,16 +138,20 @@ class Screen:
                 shown = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
                 said = " ".join(reason.split()) if state == "error" else _short(reason, 200)
                 yield f"{state:<8} {target} {shown}: {said}"
-            strays = self._strays(target)
-            if strays:
-                yield from _wrapped("also", f"{target}: seen in {', '.join(strays)} too", lines=3)
+            for part, names in self._strays(target).items():
+                what = {"": "", "raises": " exception"}.get(part, f" breach of {part}")
+                said = f"{target}: the same{what} as in plain calls is seen in {', '.join(names)}"
+                yield from _wrapped("also", said, lines=3)
 
-    def _strays(self, target: str) -> list[str]:
-        """What fails in plain calls too, and belongs to no cause that is told."""
+    def _strays(self, target: str) -> dict[str, list[str]]:
+        """What fails in plain calls too, and belongs to no cause that is told, by what broke."""
         found = self.causes[target]
         told = {cell.identifier for cause in found for cell in (*cause.cells, *cause.following)}
-        also = [cell for cell in self._told(target) if cell.state == "also"]
-        return [cell.identifier for cell in also if cell.identifier not in told]
+        strays: dict[str, list[str]] = {}
+        for cell in self._told(target):
+            if cell.state == "also" and cell.identifier not in told:
+                strays.setdefault(cell.part, []).append(cell.identifier)
+        return strays
 
     def _advice(self) -> Iterator[str]:
         for target in self.table.targets:
@@ -185,7 +199,7 @@ class Screen:
     def _detail(self, target: str) -> Iterator[str]:
         """How many clauses hold, and those that do not, by what their failures do."""
         cells = self.table.cells[target].values()
-        yield _INDENT + _standing(cells)
+        yield _INDENT + standing(cells)
         for kind in SEVERITIES:
             counted = Counter(
                 cell.clause for cell in cells if cell.state == "FAIL" and severity(cell) == kind
@@ -203,20 +217,37 @@ class Screen:
                 cell = found[0].first
                 again = cell.counterexample["again"] if cell.counterexample else ""
                 again = again or f"{self._of(target)} -k {cell.identifier}"
-                return [again, f"wavemae explain {cell.clause}"]
+                explain = f"wavemae explain {cell.clause}"
+                if table.narrowing and len(table.cells[target]) == 1:  # `again` was just typed
+                    return [explain, f"{self._everything()}  # once it is mended"]
+                return [again, explain]
         for target in table.targets:
             for cell in table.cells.get(target, {}).values():
                 if cell.state == "XPASS":
                     return [f"take {cell.identifier} out of the expected failures of {target}"]
-                if cell.state in ("error", "not run"):
+                if cell.state in ("error", "not run") and len(table.cells[target]) > 1:
                     return [f"{self._of(target)} -k {cell.identifier}"]
+        profile = table.settings.get("profile")
+        if table.narrowing and (profile != "quick" or self.newly is not None):
+            return [self._everything()]
         if self.newly is not None:
             return ["nothing newly fails; --write-baseline beside --baseline makes the file anew"]
-        everything = " ".join(places.spelled(target) for target in table.targets)
-        profile = table.settings.get("profile")
         if profile == "quick":
-            return [f"{self.command} {everything}  # the default profile asks more"]
+            targets = " ".join(map(places.spelled, table.targets))
+            return [f"{self.command} {targets}  # the default profile asks more"]
         return ["the same line in CI keeps it so: docs/ci.md"]
+
+    def _everything(self) -> str:
+        """The command of the run without its selection."""
+        environment = any(word.startswith("PYTEST_ADDOPTS") for word in self.table.narrowing)
+        words = ["PYTEST_ADDOPTS="] if environment else []
+        words += [self.command, *map(places.spelled, self.table.targets)]
+        usual = {"profile": "default", "seed": 0, "device": "cpu"}
+        for name, value in usual.items():
+            given = self.table.settings.get(name, value)
+            words += [] if given == value else [f"--{name} {given}"]
+        words += [] if self.baseline is None else [f"--baseline {shlex.quote(self.baseline)}"]
+        return " ".join(words)
 
     def _of(self, target: str) -> str:
         spelled = places.spelled(target)
@@ -224,65 +255,34 @@ class Screen:
         return f"{self.command} {spelled} --profile {profile} --seed {seed}"
 
 
-def _standing(cells: Iterable[Cell]) -> str:
-    """How many of the clauses hold, do not, are not claimed, were not judged."""
-    by_clause: dict[str, set[str]] = {}
-    for cell in cells:
-        by_clause.setdefault(cell.clause, set()).add(cell.state)
-    kinds = ("hold", "do not", "fail as expected", "not claimed", "not judged")
-    named: dict[str, list[str]] = {kind: [] for kind in kinds}
-    for clause in sorted(by_clause, key=lambda clause: int(clause[1:])):
-        states = by_clause[clause]
-        if states & {"FAIL", "XPASS"}:
-            named["do not"].append(clause)
-        elif "xfail" in states:
-            named["fail as expected"].append(clause)
-        elif "pass" in states and not states & {"error", "not run"}:
-            named["hold"].append(clause)
-        elif states == {"not claimed"}:
-            named["not claimed"].append(clause)
-        else:
-            named["not judged"].append(clause)
-    words = [f"{len(named['hold'])} of {len(by_clause)} clauses hold"]
-    if named["do not"]:
-        words.append(f"{len(named['do not'])} do not")
-    for kind in kinds[2:]:
-        if named[kind]:
-            words.append(f"{len(named[kind])} {kind} ({', '.join(named[kind])})")
-    return ", ".join(words)
-
-
-def _rows(table: Table) -> Iterator[str]:
-    """The conformance table: a property a line, a target a column."""
-    widths = {target: max(len(target), len("not claimed")) for target in table.targets}
-    heads = "".join(f"  {target:<{width}}" for target, width in widths.items())
-    yield f"{'property':<26}{heads}".rstrip()
-    names = {name for cells in table.cells.values() for name in cells}
-    for name in sorted(names, key=lambda name: (int(name.partition("-")[0][1:]), name)):
-        found = (table.cells.get(target, {}).get(name) for target in widths)
-        states = zip((cell.state if cell else "" for cell in found), widths.values(), strict=True)
-        yield f"{name:<26}{''.join(f'  {state:<{width}}' for state, width in states)}".rstrip()
-
-
-def _said(cell: Cell) -> str:
-    """What a failure says, in a line."""
+def _said(cell: Cell) -> list[str]:
+    """What a failure says, in two lines; what came and what was wanted are not cut off."""
     found = cell.counterexample
-    if not found:
-        return cell.reason
-    return f"{found['what']}: got {found['got']}, wanted {found['wanted']}"
+    end = ""
+    if found:
+        got, wanted = (_short(str(found[key]), _WIDTH // 2) for key in ("got", "wanted"))
+        end = f": got {got}, wanted {wanted}"
+    what = _short(str(found["what"]) if found else cell.reason, 2 * _WIDTH - len(end) - 20)
+    return textwrap.wrap(
+        what + end, _WIDTH, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False
+    )
 
 
 def _size(cause: Cause) -> int:
     return len(cause.cells) + len(cause.following)
 
 
-def _cut(text: list[str], room: int) -> list[str]:
-    """The text without the middle of its program, where it has more lines than there is room."""
-    most = max(room, _FEWEST)
-    if len(text) <= most:
+def _without_long_program(text: list[str], cell: Cell) -> list[str]:
+    """The text of a failure; where its program is too long, how to get it stands in its place."""
+    script = ((cell.counterexample or {}).get("script") or "").splitlines()
+    start = len(text) - len(script) - 2  # an empty line and `again` follow the program
+    shown = [f"    {line}".rstrip() for line in script]
+    if len(script) <= LONGEST or text[start:-2] != shown:
         return text
-    left_out = f"    ... {len(text) - most + 1} lines left out; the command below shows them"
-    return [*text[: most - 4], left_out, *text[-3:]]
+    while text[start - 1] in ("", _HEAD):
+        start -= 1
+    way = "the command below with -v shows it, and --report-md FILE holds it"
+    return [*text[:start], "", f"minimal case: a program of {len(script)} lines; {way}", *text[-2:]]
 
 
 def _short(text: str, most: int) -> str:

@@ -20,6 +20,7 @@ import numpy
 import torch
 
 from ..subject import code
+from ..targets import shown
 
 _SUITE = str(Path(__file__).parents[1]) + os.sep
 _TORCH = str(Path(torch.__file__).parent)
@@ -94,4 +95,4 @@ def place(error: BaseException, *, in_suite: bool = False) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if in_suite and frame.filename.startswith(_SUITE)]
     last = (own or frames)[-1]
-    return f"{last.filename}:{last.lineno} in {last.name}"
+    return f"{shown(last.filename)}:{last.lineno} in {last.name}"

@@ -39,11 +39,15 @@ def _package(file: Path) -> tuple[Path, str]:
 
 
 def of_names(target: str, module: Any, names: tuple[str, ...]) -> str:
-    """The callables of a module that look like losses, and how one becomes a subject."""
+    """The subjects of a module, else its callables that look like losses: how one is judged."""
+    place, _, attribute = targets.split(target)
+    if subjects := _subjects(module):
+        start = f"{place}:{attribute}." if attribute else f"{place}:"
+        given = " ".join(start + name for name in subjects)
+        return f"; it has {' and '.join(subjects)}: wavemae verify {given}"
     found = _candidates(module)
     if not found:
         return ""
-    place, _, attribute = targets.split(target)
     source = Path(place).stem if place.endswith(".py") else place
     name = next(iter(found))
     wanted = names[0] if "sse" in name.lower() else names[-1]
@@ -54,6 +58,14 @@ def of_names(target: str, module: Any, names: tuple[str, ...]) -> str:
         f'wavemae.properties import Subject; SUBJECT = Subject("{name}", {wanted}={full}); then '
         "wavemae verify subject.py:SUBJECT. Other arguments want an adapter: docs/guide.md"
     )
+
+
+def _subjects(module: Any) -> list[str]:
+    """The names of the subjects in a module."""
+    from ..subject import Subject
+
+    known = list(vars(module).items()) if hasattr(module, "__dict__") else []
+    return [name for name, value in known if isinstance(value, Subject)]
 
 
 def _candidates(module: Any) -> dict[str, str]:
@@ -100,7 +112,12 @@ def of_silence(limit: float, loaded: bool, printed: str) -> str:
     own = str(Path(__file__).parents[1])
     frames = [frame for frame in frames if not frame[0].startswith((own, "<frozen"))]
     at = next(
-        (f"; it was at {file}, line {line}" for file, line in frames if Path(file).is_file()), ""
+        (
+            f"; it was at {targets.shown(file)}, line {line}"
+            for file, line in frames
+            if Path(file).is_file()
+        ),
+        "",
     )
     what = "of import and smoke calls" if loaded else "of its import"
     advice = (

@@ -13,7 +13,6 @@ import json
 import math
 import multiprocessing
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -207,7 +206,8 @@ def look_at(target: str, device: str) -> dict[str, Any]:
 def _told(error: BaseException) -> str:
     """An exception in a line: its type, its words, and where it came from."""
     if isinstance(error, SyntaxError) and error.filename:
-        return f"{type(error).__name__}: {error.msg} ({error.filename}, line {error.lineno})"
+        file = targets.shown(error.filename)
+        return f"{type(error).__name__}: {error.msg} ({file}, line {error.lineno})"
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
@@ -218,9 +218,10 @@ def _told(error: BaseException) -> str:
     words = " ".join(str(error).split())
     if not frames:
         return f"{type(error).__name__}: {words}"
-    places = [f"{frames[-1].filename}, line {frames[-1].lineno}"]
-    if frames[0].filename != frames[-1].filename:
-        places.append(f"from {frames[0].filename}, line {frames[0].lineno}")
+    first, last = ((targets.shown(f.filename), f.lineno) for f in (frames[0], frames[-1]))
+    places = [f"{last[0]}, line {last[1]}"]
+    if first[0] != last[0]:
+        places.append(f"from {first[0]}, line {first[1]}")
     return f"{type(error).__name__}: {words} ({', '.join(places)})"
 
 
@@ -288,9 +289,7 @@ def _outcome(process: Any, answer: Path, output: Path, limit: float) -> Found:
         loaded = answer.with_suffix(".loaded").is_file()
         return Found(mistakes.of_silence(limit, loaded, printed))
     printed = _last_line(output) or "nothing printed"
-    how = f"exit {process.exitcode}"
-    if process.exitcode < 0:
-        how = f"killed by {signal.Signals(-process.exitcode).name}"
+    how = stopping.told(process.exitcode)
     return Found(f"ended the process on import or in a smoke call ({how}): {printed}")
 
 

@@ -78,7 +78,7 @@ def test_exit_codes_of_compare(tmp_path: Path, capsys: pytest.CaptureFixture[str
     ):
         assert main(["compare", str(files[old]), str(files[new])]) == code
     assert capsys.readouterr().out.splitlines()[:2] == [
-        "newly    a.py C4-oracle: wrong",
+        "newly    a.py FAIL, wrong: C4-oracle",
         "compared a.py: 1 newly failing, 0 fixed, 0 failing as before",
     ]
 
@@ -99,6 +99,40 @@ def test_what_else_differs_is_said() -> None:
         "note     a.py before, b.py now",
     ]
     assert lines[-1] == "compared b.py: 0 newly failing, 0 fixed, 1 failing as before"
+
+
+def test_what_has_one_cause_is_one_row() -> None:
+    """Seventy properties: a row for the cause, what may go with it, and each clause and state."""
+    names = [f"C4-a{n}" for n in range(40)] + [f"C12-b{n}" for n in range(27)]
+    states = dict.fromkeys(names, "FAIL") | {"C16-x": "FAIL", "C16-y": "FAIL", "C18-z": "also"}
+    new = report("a.py", states)
+    (subject,) = new["subjects"]
+    cause = {"severity": "crash", "what": "no", "properties": names[:40], "following": names[40:]}
+    subject["causes"] = [cause]
+    found = baseline.compare(report("a.py", dict.fromkeys(states, "pass") | {"C1-f": "FAIL"}), new)
+    rows = {(row.word, row.said): row.properties for row in found.rows()}
+    assert rows == {
+        ("newly", "crash, no"): names[:40],
+        ("newly", "crash, no; may go with it"): names[40:],
+        ("newly", "FAIL, wrong"): ["C16-x", "C16-y"],
+        ("newly", "also, wrong"): ["C18-z"],
+        ("unasked", ""): ["C1-f"],
+    }
+    whole, cut = [*found.lines()], [*found.lines(3)]
+    assert all(any(name in line for line in whole) for name in names)
+    assert len(cut) == 3 + 3 + 1 + 1 + 1 + 1
+    assert whole[0].startswith("newly    a.py crash, no: C4-a0, C4-a1, ")
+    assert cut[2].endswith(" ... (-v has all)")
+    assert max(map(len, whole)) <= 100
+
+
+def test_what_can_be_judged_no_longer_is_one_row() -> None:
+    """As where a run ended early."""
+    names = [f"C4-a{n}" for n in range(3)]
+    old, new = (report("a.py", dict.fromkeys(names, state)) for state in ("pass", "not run"))
+    assert next(iter(baseline.compare(old, new).lines())) == (
+        "unjudged a.py not run, and was judged before: C4-a0, C4-a1, C4-a2"
+    )
 
 
 @pytest.mark.parametrize(
@@ -144,11 +178,18 @@ def test_a_baseline_is_made_kept_and_renewed(
     assert "cause 1" not in output
     guarded[0] = "is.py"  # this process has imported the other one
     Path("is.py").write_text(WRONG.format("1 if mask.any() else 0"))
-    assert verify(guarded) == 1
+    assert verify([*guarded, "--report-md", "a.md", "--report-html", "a.html"]) == 1
     output = capfd.readouterr().out
     assert "note     was.py before, is.py now" in output
-    assert "newly    is.py C4-oracle: the value is wrong" in output
+    assert "newly    is.py wrong value or gradient, the value is wrong: C4-oracle" in output
+    assert output.index("\nnewly ") < output.index("\ncompared ") < output.index("\nverdict ")
     assert "fixed    is.py C7-empty" in output
     assert output.count("cause 1 of 1") == 1
+    text = Path("a.md").read_text()
+    assert "\n- is.py: 1 newly failing, 1 fixed, 0 failing as before\n- **newly** is.py " in text
+    assert text.index("- **fixed** is.py: `C7-empty`\n") < text.index("- FAIL `C4-oracle`")
+    page = Path("a.html").read_text()
+    assert page.index("<strong>newly</strong>") < page.index('<section aria-label="is.py">')
+    assert "<li><strong>fixed</strong> is.py: <code>C7-empty</code></li>" in page
     assert verify([*guarded, "--write-baseline"]) == 0
     assert verify(guarded) == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -98,7 +99,8 @@ def test_targets_stand_anywhere(tmp_path: Path) -> None:
         assert {cell["clause"] for cell in done.cells(target).values()} == {"C1"}
         (subject,) = (s for s in done.report["subjects"] if s["target"] == target)
         files = [source["file"] for source in subject["sources"]]
-        assert files == [str(tmp_path / target), inspect.getfile(losses)]
+        assert files == [target, inspect.getfile(losses)], "below this folder from here"
+        assert f"\nfile     {target}\n" in done.output
 
 
 def test_what_judges_nothing_is_not_green(tmp_path: Path) -> None:
@@ -119,6 +121,24 @@ def test_what_judges_nothing_is_not_green(tmp_path: Path) -> None:
     assert {cell["state"] for cell in planned.cells(target).values()} == {"not run"}
     listed = run(tmp_path, target, "--collect-only", "--clause", "C1", "-n", "0")
     assert (listed.code, "nothing was judged: this only lists" in listed.output) == (0, True)
+
+
+def test_no_report_names_a_folder_of_the_machine(tmp_path: Path) -> None:
+    """Where an exception came from is written from here too; programs alone say otherwise."""
+    (tmp_path / "pkg").mkdir()
+    raises = "def masked_mse(x_recon, x, mask, *, reduction='mean'):\n    if len(x) > 2:\n"
+    raises += "        raise ValueError('no')\n    return (x_recon - x)[mask].square().mean()\n"
+    target = write(tmp_path, "pkg/raises.py", raises)
+    files = ["--report-md", "a.md", "--report-html", "a.html"]
+    done = run(tmp_path, target, "-k", "C4-every-position", "-n", "0", *files)
+    assert done.code == 1, done.output
+    texts = [done.output, json.dumps(done.report)]
+    texts += [(tmp_path / name).read_text() for name in files[1::2]]
+    for text in texts:
+        assert "raised at pkg/raises.py:3 in masked_mse" in text
+        lines = re.split(r"\n|\\n", text)
+        assert all("sys.path.insert" in line for line in lines if str(tmp_path) in line)
+        assert any("pkg/raises.py" in line and "raised at" not in line for line in lines)
 
 
 def test_a_file_that_changes_while_it_is_judged_is_not_green(tmp_path: Path) -> None:
@@ -199,7 +219,7 @@ UNUSABLE = {
         "x = 1\ndef f(:",
         "failed on import: SyntaxError: invalid syntax ({file}, line 2)",
     ),
-    "exits.py": ("import os\nprint('so')\nos._exit(7)", "or in a smoke call (exit 7): so"),
+    "exits.py": ("import os\nprint('so')\nos._exit(7)", "or in a smoke call (exit code 7): so"),
     "crashes.py": (
         "import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)",
         "ended the process on import or in a smoke call (killed by SIGSEGV)",
@@ -231,7 +251,7 @@ def test_unusable_targets_exit_2_before_anything_runs(tmp_path: Path, workers: s
         assert subject["cells"] == []
         target = subject["target"]
         if target != right:
-            reason = UNUSABLE[target][1].format(file=tmp_path / target.partition(":")[0])
+            reason = UNUSABLE[target][1].format(file=target.partition(":")[0])
             assert reason in line
             assert target.partition(":")[0] in line
             assert reason in subject["unusable"]

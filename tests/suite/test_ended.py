@@ -119,8 +119,10 @@ def test_a_deadly_subject_is_named_with_its_input(tmp_path: Path) -> None:
     dead = [cell for cell in found["cells"] if cell["state"] == "FAIL"]
     assert len(dead) == 3
     assert "C7" in found["violated"]
+    how = "exit code " if os.name == "nt" else "killed by SIGSEGV)"
     for cell in dead:
         assert "its process died" in cell["reason"]
+        assert f" s ({how}" in cell["reason"]
         assert "the case at hand was masked_mse of shape" in cell["reason"]
         case = Case.from_dict(cell["counterexample"]["case"])
         assert cell["clause"] != "C7" or not case.build().mask.any(), "it dies of an empty mask"

@@ -67,6 +67,18 @@ def test_relative_imports_name_the_package(folder: Path) -> None:
     assert "has no package: import by full names" in found(str(lone))
 
 
+def test_a_subject_in_the_file_is_named(folder: Path) -> None:
+    """As it is given on the command line; with several, all of them."""
+    text = "import torch\nfrom wavemae.properties import Subject\n"
+    text += "def loss(x_recon, x, mask, *, reduction='mean'):\n    return x.sum()\n"
+    (folder / "subj.py").write_text(text + "SUBJECT = Subject('s', masked_mse=loss)\n")
+    assert found("subj.py").endswith("; it has SUBJECT: wavemae verify subj.py:SUBJECT")
+    (folder / "two.py").write_text(
+        text + "A = Subject('a', masked_mse=loss)\nB = Subject('b', masked_mse=loss)\n"
+    )
+    assert found("two.py").endswith("; it has A and B: wavemae verify two.py:A two.py:B")
+
+
 def test_an_import_that_does_not_end_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the line where it was, and where such things belong."""
     monkeypatch.setattr(preflight, "SECONDS", 1.5)
@@ -74,7 +86,7 @@ def test_an_import_that_does_not_end_is_told(folder: Path, monkeypatch: pytest.M
         "import time\ndef fit():\n    print('epoch 1', flush=True)\n    time.sleep(60)\nfit()\n"
     )
     assert found("trains.py") == (
-        f"gave no answer within 1.5 s of its import; it was at {folder / 'trains.py'}, line 4; "
+        "gave no answer within 1.5 s of its import; it was at trains.py, line 4; "
         'what trains, downloads or plots belongs under `if __name__ == "__main__":`'
     )
 

@@ -227,6 +227,21 @@ def test_markdown_has_reasons() -> None:
     assert text.count("```python") == 3
 
 
+def test_hostile_words_that_are_new() -> None:
+    """What a report says of a baseline is shown as words too."""
+    report = table(HOSTILE).as_json()
+    old = copy.deepcopy(report)
+    for subject in old["subjects"]:
+        subject["cells"] = []
+    differs = baseline.compare(old, report).as_json()
+    assert any(HOSTILE in row["said"] for row in differs["rows"])
+    section = markdown.summary(report, differs).partition("### Compared")[2].partition("###")[0]
+    assert not re.search(r"<\w", re.sub(r"`[^`]*`", "", section))
+    tame, hostile = Tags(page.html(report)), Tags(page.html(report, differs))
+    more = set(hostile.elements) - set(tame.elements)
+    assert {name for name, *_ in more} <= {"h2", "ul", "li", "strong", "code"}
+
+
 def contrast(one: str, other: str) -> float:
     """The ratio of WCAG 2, from 1 to 21, of two colours as #rrggbb."""
 

@@ -51,7 +51,7 @@ def test_one_mistake_is_a_screen_and_a_half(
     pytestconfig: pytest.Config,
     name: str,
 ) -> None:
-    """Sixty lines with progress and all; the first failure whole; verdict and next command last."""
+    """Progress and all; the first failure whole; verdict and next command last."""
     monkeypatch.chdir(tmp_path)
     text, first, line = WRONG[name]
     (tmp_path / f"{name}.py").write_text(HEAD + text)
@@ -59,12 +59,17 @@ def test_one_mistake_is_a_screen_and_a_half(
     assert main([f"{name}.py", "--profile", "quick", *chosen]) == 1
     output = capfd.readouterr().out
     lines = output.splitlines()
-    assert len(lines) <= 60, output
+    assert len(lines) <= 75, output
     assert "\x1b" not in output
     assert any(each.startswith(line) for each in lines), output
     whole = next(n for n, each in enumerate(lines) if each.startswith(f"{name}.py, cause 1 of"))
     assert lines[whole + 1].startswith(first)
     again = next(each for each in lines if each.startswith("again:  "))
+    if "minimal case, pastes and runs:" in lines:
+        program = lines[lines.index("minimal case, pastes and runs:") + 2 : lines.index(again)]
+        compile("\n".join(each[4:] for each in program), "program", "exec")
+    else:
+        assert any(each.startswith("minimal case: a program of ") for each in lines), output
     assert lines[-2] == f"next     {again.removeprefix('again:  ')}"
     assert lines[-1].startswith("         wavemae explain C")
     assert any(each.startswith(f"verdict  {name}.py: ") for each in lines[-12:])
@@ -85,6 +90,21 @@ def test_verbose_shows_every_failure_and_the_table(
         assert f"\n{name}: " in output
         assert f"\n{name:<26}  FAIL" in output
     assert output.count("again:  ") == 2
+
+
+@pytest.mark.parametrize("more", [[], ["-vv"]])
+def test_workers_come_up_unsaid(tmp_path: Path, more: list[str]) -> None:
+    """Nothing is said of processes; with -vv pytest's line for a property says in which it ran."""
+    (tmp_path / "only.py").write_text(HEAD + WRONG["everything"][0])
+    command = [sys.executable, "-m", "wavemae", "verify", "only.py", "--profile", "quick", *more]
+    done = subprocess.run(
+        [*command, "-n", "1", "-k", "C1-keyword-only"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "bringing up nodes" not in done.stdout
+    assert ("[gw0]" in done.stdout) == (more == ["-vv"])
+    if not more:
+        assert done.stdout.lstrip().startswith("target   only.py\n")
 
 
 def test_colour_and_one_line_of_progress_on_a_terminal(tmp_path: Path) -> None:
