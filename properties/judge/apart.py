@@ -150,7 +150,7 @@ def _asked(target: str, digests: tuple[str, ...], ready: bool) -> Any:
 def serve(target: str, ready: bool) -> None:
     """The other Python's part: a line with the violation, and one with the bad calls taken."""
     (import_torch if ready else _pull_once)()  # before caches are passed by
-    SourceFileLoader.get_code = _without_cache  # type: ignore[method-assign]
+    SourceFileLoader.get_code = _without_cache  # type: ignore[assignment, method-assign]
     probe = Probe(load_subject(target))
     print("violation:", json.dumps(first_violation(probe)), flush=True)
     if probe.claims.strict_inputs:  # others may die of them
