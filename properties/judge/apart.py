@@ -67,7 +67,7 @@ def right_apart(probe: Probe) -> None:
         wanted=found["wanted"],
         bound=found["bound"],
         part=found["part"],
-        script=found["program"] and _optimised(found["program"]),
+        script=found["program"],
     )
     try:
         sweep(replace(_SMALL, fresh=False), probe, PROFILES["default"])
@@ -101,17 +101,12 @@ def _without_asserts(probe: Probe, told: str) -> str:
     lines, call = bad_call(bad, case)
     refusal = refusing(call, errors(bad), f"under `python -O` {told}")
     inner = shown(case, probe.subject.imports, [*lines, *refusal])
-    return _optimised(inner)
-
-
-def _optimised(program: str) -> str:
-    """The program that runs another one in a Python that drops asserts."""
     return "\n".join(
         [
             "import subprocess",
             "import sys",
             "",
-            f"PROGRAM = {program!r}",
+            f"PROGRAM = {inner!r}",
             'done = subprocess.run([sys.executable, "-O", "-c", PROGRAM], stderr=subprocess.PIPE)',
             "if done.returncode:",
             "    raise AssertionError(done.stderr.decode())",
