@@ -102,7 +102,8 @@ HALVES_AND_FLOAT32 = ("float16", "bfloat16", "float32")
 
 
 # zdotc adds in an order that nobody promises, and products of a complex infinity are NaN.
-@variant(transforms=False)  # mapped, it is a product of complex numbers: an infinity's is NaN
+# Mapped, it is a product of complex numbers, which makes NaN of an infinity.
+@variant(dtypes=("float32",), gradients=False, transforms=False)
 def complex_inner_product(x_recon, x, mask, reduction):
     """vdot of complex numbers in double precision, whose imaginary parts are zero."""
     x_recon, x, mask = whole(x_recon, x, mask)
