@@ -8,7 +8,7 @@ from functools import partial
 
 import torch
 
-from ..inputs.cases import DTYPES, FUNCTIONS, REDUCTIONS, Case
+from ..inputs.cases import DTYPES, REDUCTIONS, Case
 from ..inputs.effort import Effort
 from ..inputs.grids import CALLS, SAME_PAIRS, sized_grid, small_grid, thinned
 from ..inputs.masks import Mask
@@ -91,17 +91,17 @@ def _single_differences(effort: Effort) -> Iterator[Case]:
         effort, share=2, calls=tuple(("masked_sse", r) for r in REDUCTIONS), pairs=SAME_PAIRS
     ),
     weight=0.5,
-    unavailable=lambda subject, device: (
-        None if len(subject.functions) > 1 else "it has one of the two functions"
-    ),
 )
 def functions_agree(probe: Probe, case: Case) -> None:
     case = case.but(reduction=case.effective_reduction)
     results = {}
-    for function in FUNCTIONS:
-        loss, inputs = probe.loss(case.but(function=function))
-        probe.right_value(loss, case, inputs)
+    for function in probe.subject.functions:
+        called = case.but(function=function)
+        loss, inputs = probe.loss(called)
+        probe.right_value(loss, called, inputs)
         results[function] = loss
+    if len(results) < 2:
+        return  # there is nothing to compare it with
     a, b = results.values()
     if a.dtype != b.dtype or a.requires_grad != b.requires_grad:
         script = partial(_both, probe, case)
