@@ -88,7 +88,7 @@ def test_the_mistake_in_the_c_port_is_found(tmp_path: Path) -> None:
 def test_the_mistake_in_the_javascript_port_is_found() -> None:
     """With --mistake the gradient of a mean is divided by too much: C11 fails, and C7 does not."""
     found = states(node_port("--mistake"), "C7", "C11")
-    assert found["C11-oracle"] == "FAIL"
+    assert "FAIL" in [state for name, state in found.items() if name.startswith("C11-")]
     assert found["C7-empty"] == "pass"
 
 
