@@ -6,11 +6,14 @@ from ..judge.contract import nothing_masked
 from .registry import GRADIENTS
 from .situations import situation
 
+_LEAKS = "0 times NaN in backward; where() after the square; gradients that leak from outside"
+_WHY = "One NaN in a gradient ends a training."
+
 situation(
     "C12-excluded-gradient",
     "Gradients are zero outside the mask, whatever stands there, whichever two traits meet.",
-    catches="0 times NaN in backward; where() after the square; gradients that leak from outside",
-    rationale="One NaN in a gradient ends a training.",
+    catches=_LEAKS,
+    rationale=_WHY,
     array="full",
     again=True,
     large=False,
@@ -22,8 +25,8 @@ situation(
 situation(
     "C12-excluded-sizes",
     "At large sizes too, gradients are zero outside the mask, whichever two traits meet.",
-    catches="0 times NaN in backward; where() after the square; gradients that leak from outside",
-    rationale="One NaN in a gradient ends a training.",
+    catches=_LEAKS,
+    rationale=_WHY,
     array="large",
     large=False,
     parts=frozenset(["C12"]),

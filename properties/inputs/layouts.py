@@ -216,6 +216,7 @@ _ALL = (
 # Of `inputs/dimensions.py` alone: grids and strategies draw from the others.
 _MORE = (_Negated(), _FarRows(), _OneElement())
 LAYOUTS = tuple(layout.name for layout in _ALL)
+_NAMED = {layout.name: layout for layout in (*_ALL, *_MORE)}
 
 
 def named(name: str) -> Layout:
@@ -224,11 +225,9 @@ def named(name: str) -> Layout:
     Raises:
         ValueError: there is none.
     """
-    for layout in (*_ALL, *_MORE):
-        if layout.name == name:
-            return layout
-    known = [layout.name for layout in (*_ALL, *_MORE)]
-    raise ValueError(f"layout must be one of {known}, got {name!r}")
+    if name not in _NAMED:
+        raise ValueError(f"layout must be one of {[*_NAMED]}, got {name!r}")
+    return _NAMED[name]
 
 
 def sources(layout: str, shape: tuple[int, ...]) -> NDArray[np.int64]:

@@ -252,16 +252,21 @@ def written_to(call: Call, inputs: Any, names: Names) -> Found:
     return {"loss": loss, "after": after}
 
 
+def change(tensors: Any, which: int) -> None:
+    """Change one of x_recon, x and mask in place."""
+    with torch.no_grad():
+        if which == 2:
+            tensors[2].logical_not_()
+        else:
+            tensors[which].mul_(-2).add_(1)
+
+
 def changed_before_backward(
     call: Call, inputs: Any, names: Names, upstream: float, which: int
 ) -> Found:
     """One of the inputs is changed in place between forward and backward, which may then raise."""
     loss = call(*inputs)
-    with torch.no_grad():
-        if which == 2:
-            inputs[2].logical_not_()
-        else:
-            inputs[which].mul_(-2).add_(1)
+    change(inputs, which)
     try:
         return {"loss": loss, "refused": False, **pull(loss, inputs, names, upstream)}
     except RuntimeError:
@@ -276,11 +281,8 @@ def changed_between_backwards(call: Call, inputs: Any, names: Names, which: int)
         found["loss"] = call(*given)
         leaf = next(iter(wanted(given, names).values()))
         (first,) = torch.autograd.grad(found["loss"], leaf, create_graph=True)
-        with torch.no_grad():
-            if turn == "changed" and which == 2:
-                given[2].logical_not_()
-            elif turn == "changed":
-                given[which].mul_(-2).add_(1)
+        if turn == "changed":
+            change(given, which)
         try:
             (found[turn],) = torch.autograd.grad(first.sum(), leaf)
         except RuntimeError:

@@ -47,9 +47,7 @@ def _pull_once() -> None:
     torch.autograd.grad(given * 2, given, torch.ones(1))
 
 
-_SMALL = Situation(
-    "apart", array="small", large=False, simplify=False, fresh=True, prepare=_pull_once
-)
+_SMALL = Situation("apart", array="small", large=False, simplify=False, fresh=True)
 
 
 def right_apart(probe: Probe) -> None:
