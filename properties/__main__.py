@@ -84,8 +84,6 @@ def _judge(options: Options) -> int:
                 if controller.table is None:
                     raise
             except Refused:
-                if controller.table is not None and controller.table.unusable:
-                    controller.table.write(*options.reports)
                 raise
             except Exception as error:
                 if controller.table is not None:
@@ -93,6 +91,10 @@ def _judge(options: Options) -> int:
                 raise Refused(f"pytest: {type(error).__name__}: {error}") from None
             if controller.table is None:
                 raise Refused(_told(said.text))
+            if controller.refusal is not None:
+                if controller.table.unusable:
+                    controller.table.write(*options.reports)
+                raise controller.refusal
             controller.finish()
             return _conclude(controller, code)
     finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..judge.contract import PARTS
-from ..judge.situation import laid_out
+from ..judge.sweep import laid_out
 from .situations import situation
 
 situation(

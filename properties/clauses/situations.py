@@ -11,7 +11,8 @@ from ..inputs import dimensions
 from ..inputs.cases import Case
 from ..inputs.dimensions import case_of
 from ..judge.probe import Probe
-from ..judge.situation import Situation, ask, sweep
+from ..judge.situation import Situation
+from ..judge.sweep import ask, sweep
 from .registry import prop
 
 TWO_TRAITS = "mistakes that need two traits together: a dtype and a layout, a size and a mask"

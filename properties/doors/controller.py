@@ -10,28 +10,24 @@ import importlib.metadata
 import json
 import os
 import signal
-import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from .. import targets as places
-from ..run import ledger, preflight, stopping, trial
-from . import baseline, catalogue
+from ..run import ledger, preflight, stopping
+from . import baseline, catalogue, died
 from .command import DEFAULT_TARGET, Options, Refused
 from .plugin import REQUEST, SUITE, Request
 from .progress import Progress
 from .report import Cell, Table
 from .screen import plain
-
-if TYPE_CHECKING:
-    from ..inputs.cases import Case
 
 TIMEOUTS = {"quick": 60, "default": 180, "deep": 1800}
 _SHOWS_ONLY = ("collectonly", "markers", "showfixtures", "show_fixtures_per_test")
@@ -54,7 +50,7 @@ class Controller:
         self.shows_only = False
         self.started: dict[str, float] = {}
         self.collected: dict[str, None] = {}
-        self.died: dict[str, str] = {}
+        self.dead: dict[str, str] = {}
         self.ends: dict[str, str] = {}
         self.texts: dict[tuple[str, str], str] = {}
         self.traits: dict[str, dict[str, Any]] = {}
@@ -63,6 +59,8 @@ class Controller:
         self.paint: Any = plain
         self.limit: float | None = None
         self.stopped = ""
+        self.sources: dict[str, dict[str, str]] = {}
+        self.refusal: Refused | None = None
 
     # pytest's command line has been parsed, and nothing has run.
 
@@ -90,7 +88,7 @@ class Controller:
         self._isolate(config)
         self.request = replace(self.request, timeout=self.limit)
         self.shows_only = any(getattr(config.option, name, False) for name in _SHOWS_ONLY)
-        self._ask(config)
+        self.answer = self._asking()
         config.stash[REQUEST] = self.request
         self.stack.enter_context(stopping.ending(lambda: ledger.end(Path(folder))))
         return (yield)
@@ -161,14 +159,34 @@ class Controller:
         if plugins.hasplugin("terminalreporter"):
             self.paint = config.get_terminal_writer().markup
 
-    def _ask(self, config: pytest.Config) -> None:
-        """Raise Refused unless device and targets can be used."""
-        assert self.table is not None
-        ask = preflight.ask if self.workers else preflight.examine
+    def _asking(self) -> Callable[[], preflight.Answer]:
+        """What tells whether device and targets can be used, and is at work on it already."""
+        asked = self.request.targets, self.request.device
+        if self.workers:  # which start meanwhile
+            return self.stack.enter_context(preflight.asking(*asked))
+        try:  # before pytest handles crashes itself, and prints those of targets
+            answer = preflight.examine(*asked)
+        except ImportError as error:
+            raise _not_started(error) from None
+        return lambda: answer
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection(self, session: pytest.Session) -> None:
+        """End the run, before any property, unless device and targets can be used."""
         try:
-            answer = ask(self.request.targets, self.request.device)
-        except (RuntimeError, ImportError) as error:
-            raise Refused(f"the suite does not start: {error}") from None
+            self._heed(self.answer())
+        except RuntimeError as error:
+            self.refusal = _not_started(error)
+        except Refused as error:
+            self.refusal = error
+        if self.refusal is not None:  # pytest shall end, and say nothing of it
+            plugins = session.config.pluginmanager
+            if plugins.hasplugin("terminalreporter"):
+                plugins.unregister(name="terminalreporter")
+            raise pytest.UsageError
+
+    def _heed(self, answer: preflight.Answer) -> None:
+        assert self.table is not None
         if answer.device is not None:
             raise Refused(answer.device)
         self.sources = {t: found.sources for t, found in answer.targets.items()}
@@ -192,7 +210,7 @@ class Controller:
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:
         if error:  # it died: what it had started may live on
-            self.ends[node.gateway.id] = _end_of(node)
+            self.ends[node.gateway.id] = died.end_of(node)
             ledger.end(Path(self.request.folder), node.gateway.id)
 
     @pytest.hookimpl(optionalhook=True)
@@ -228,13 +246,11 @@ class Controller:
         seconds = time.monotonic() - self.started.get(report.nodeid, time.monotonic())
         node: Any = getattr(report, "node", None)  # the worker, as pytest-xdist notes it
         worker = node.gateway.id if node else ""
-        reason = f"its process died after {seconds:.1f} s{self.ends.get(worker, '')}"
-        if self.limit and seconds >= float(self.limit):
-            reason = f"no answer within {float(self.limit):g} s; its process was ended"
+        reason = died.reason(seconds, self.limit, self.ends.get(worker, ""))
         with self.request.deaths(target).open("a") as stream:
             stream.write(".")
         self._add(target, {"identifier": identifier, "state": "FAIL", "reason": reason}, seconds)
-        self.died[report.nodeid] = worker
+        self.dead[report.nodeid] = worker
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         self.stopped = str(session.shouldfail or session.shouldstop or "")
@@ -261,7 +277,7 @@ class Controller:
                 "reason": reason,
             }
             self._add(target, cell)
-        for nodeid, worker in self.died.items():
+        for nodeid, worker in self.dead.items():
             self._name_case(nodeid, worker)
         for target, sources in self.sources.items():
             for file, before in sources.items():
@@ -273,57 +289,14 @@ class Controller:
         """Add to the row of a dead process the call that it died in."""
         assert self.table is not None
         target, identifier = _names(nodeid)
-        from ..inputs.window import window
-
         cell = self.table.cells[target][identifier]
         case = ledger.case_of(Path(self.request.folder), worker)
         again = self.request.again(target, identifier)
-        if case is None:
-            cell.reason += "; the property makes its own calls, so the input is not known"
-            self.texts[target, identifier] = f"{identifier}: {cell.reason}\n\nagain:  {again}"
-            return
-        # Properties also call it on variations of a case, and in ways of their own.
-        script = case.script(self.imports[target])
-        if trial.exit_code(script) == 0:
-            lines = [
-                "# This call alone returns; in the way of the property it is made by",
-                f"# {again}",
-            ]
-            script = "\n".join([*lines, script])
-        cell.reason += f"; the case at hand was {_summary(case)}"
-        cell.counterexample = {
-            "what": cell.reason,
-            "got": "no answer",
-            "wanted": "an answer",
-            "bound": "exact",
-            "case": case.to_dict(),
-            "tensors": window(case),
-            "script": script,
-            "again": again,
-        }
-        program = [f"    {line}".rstrip() for line in script.splitlines()]
-        shown = [f"{identifier}: {cell.reason}", "", *program, "", f"again:  {again}"]
-        self.texts[target, identifier] = "\n".join(shown)
+        self.texts[target, identifier] = died.told(cell, case, self.imports[target], again)
 
 
-def _end_of(node: Any) -> str:
-    """How a worker ended, in brackets, as far as execnet lets one ask its process."""
-    process: Any = getattr(getattr(node.gateway, "_io", None), "popen", None)
-    try:
-        return f" ({stopping.told(process.wait(2))})"
-    except (AttributeError, TypeError, subprocess.TimeoutExpired):
-        return ""
-
-
-def _summary(case: Case) -> str:
-    """A case in a line."""
-    reduction = f", reduction={case.reduction!r}" if case.reduction else ""
-    bits = case.mask.bits
-    mask = bits if isinstance(bits, str) else "".join("01"[bit] for bit in bits)
-    return (
-        f"{case.function} of shape {case.shape}, {case.x_recon.dtype} and {case.x.dtype}, "
-        f"mask {mask}{reduction}"
-    )
+def _not_started(error: Exception) -> Refused:
+    return Refused(f"the suite does not start: {error}")
 
 
 def _names(nodeid: str) -> tuple[str, str]:

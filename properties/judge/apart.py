@@ -27,7 +27,9 @@ from .everywhere import refuses
 from .probe import Probe
 from .program import refusing, shown
 from .refusals import good_call, spoilt
-from .situation import Situation, import_torch, sweep
+from .silence import import_torch
+from .situation import Situation
+from .sweep import sweep
 from .violation import SuiteError, Violation
 
 _TIME = 120.0  # seconds for another Python

@@ -2,38 +2,26 @@
 
 It has three slots: `wrap` makes of a loss another one that keeps the same contract, `around` is
 entered for call and derivatives alike, and `derive` makes the call and takes derivatives, with
-their formulas. Each situation is a property of the clause that names it. What breaks in a plain
-call with the same arguments too is not its finding: it is the business of the clause that owns it.
+their formulas. Each situation is a property of the clause that names it; sweep.py asks it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
-import random
-import warnings
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor
-
 from ..inputs import dimensions
 from ..inputs.cases import Case
-from ..inputs.dimensions import Offered, Row, case_of
+from ..inputs.dimensions import Offered, Row
 from ..inputs.effort import Effort
-from . import ambient, claims
 from .acts import Call
 from .answers import Derive, reverse
-from .bits import same_bits
-from .contract import HIDING_PARTS, PARTS, Contract, state_kept, truth, unpoisoned
-from .probe import RAISED, Probe
+from .contract import PARTS, Contract, state_kept
+from .probe import Probe
 from .program import Context, itself
-from .untouched import Untouched
-from .violation import SuiteError, Violation
 
 Wrap = Callable[[Call], Call]
 
@@ -112,7 +100,7 @@ class Situation:
             found += _some_large(offered, own, 6 if deep else 2)
         kept = [pair for pair in found if self.only is None or self.only(pair[1])]
         if spend.profile == "quick":
-            few = _QUICK if self.simplify and self.array != "large" else _QUICK // 3
+            few = _QUICK if self.simplify and self.array != "large" else _QUICK // 5
             kept = [pair for pair in kept if pair[1].count < 10**6]
             kept = kept[:: max(1, -(-len(kept) // few))]
         return kept
@@ -156,245 +144,3 @@ def _watched(function: Call, contract: Contract) -> Call:
             return function(*arguments, **named)
 
     return call
-
-
-def offered(probe: Probe) -> Offered:
-    """What the subject offers, as far as levels depend on it."""
-    claims = probe.claims
-    return Offered(probe.subject.functions, claims.reductions, claims.dtypes, claims.gradients)
-
-
-def sweep(found: Situation, probe: Probe, spend: Effort) -> int:
-    """Ask the contract of every case of a situation; the number of cases."""
-    cases = found.cases(offered(probe), spend)
-    kept: list[tuple[Tensor, Tensor]] = []
-    elsewhere: Violation | None = None
-    with _compared(found, probe, cases):
-        for row, case in cases:
-            try:
-                ask(found, probe, case, kept)
-            except Violation as violation:
-                if not violation.elsewhere:
-                    raise _simplest(found, probe, row, case, violation) from None
-                elsewhere = elsewhere or violation
-        for value, copy in kept:
-            if not same_bits(value, copy):
-                raise Violation(
-                    "a result changed after later calls", got=value, wanted=copy, part="C14"
-                )
-    if elsewhere is not None:
-        raise elsewhere
-    return len(cases)
-
-
-def ask(found: Situation, probe: Probe, case: Case, kept: list[tuple[Tensor, Tensor]]) -> None:
-    """Ask the contract of a case; a violation is marked where it is another property's finding.
-
-    What breaks in a plain call too is not a situation's, what breaks in any layout is not C15's,
-    and what breaks in some layouts alone is C15's.
-    """
-    try:
-        _holds(found, probe, case, kept)
-    except Violation as violation:
-        if not found.is_plain:
-            violation.elsewhere = _breaks(probe, case, violation.part)
-        elif (laid_out(case) and violation.part != "C14") or found.layouts:
-            any_layout = _breaks(probe, straight(case), violation.part)
-            violation.elsewhere = any_layout is found.layouts
-        raise
-
-
-def laid_out(case: Case) -> bool:
-    """Whether an input is not contiguous, or shares its memory."""
-    layouts = {case.x_recon.layout, case.x.layout, case.mask.layout}
-    return layouts != {"contiguous"} or bool(case.shared)
-
-
-def straight(case: Case) -> Case:
-    """The case with contiguous inputs."""
-    plain = dict.fromkeys(("x_recon__layout", "x__layout", "mask__layout"), "contiguous")
-    return case.but(**plain, shared="")
-
-
-def _breaks(probe: Probe, case: Case, part: str) -> bool:
-    """Whether a plain call breaks this part of the contract; or raises, where that is the part."""
-    try:
-        _holds(PLAIN, probe, case, [], frozenset([part]) if part in PARTS else PARTS)
-    except Violation:
-        return True
-    return False
-
-
-def _holds(
-    found: Situation,
-    probe: Probe,
-    case: Case,
-    kept: list[tuple[Tensor, Tensor]],
-    parts: frozenset[str] | None = None,
-) -> None:
-    """The whole contract of one call, made twice so that what is hidden may differ."""
-    probe.case = case
-    probe.selected = probe.selected or truth(case).selected > 0
-    contract = Contract(
-        probe,
-        case,
-        parts=found.parts if parts is None else parts,
-        ordered=found.ordered,
-        siblings=found.siblings,
-        wrap=found.wrap,
-        around=found.around,
-    )
-    call = found.calls(probe, case, contract)
-    hides = contract.parts & HIDING_PARTS
-    for built in dict.fromkeys((unpoisoned(case), case) if hides else (unpoisoned(case),)):
-        probe.calls += 1
-        contract.begin(built)
-        inputs = built.build(probe.device)
-        untouched = Untouched(inputs._asdict() if "C14" in contract.parts else {})
-        try:
-            with found.around(), state_kept(contract):
-                answer = found.derive(call, inputs, built, contract)
-        except (Violation, SuiteError):
-            raise
-        except RAISED as error:
-            if not probe.blames(probe, error):
-                raise
-            raise Violation(
-                f"{type(error).__name__} came out: {_short(error)}",
-                got=type(error).__name__,
-                wanted="no exception",
-                case=case,
-                part="raises",
-                scene=contract.scene,
-            ) from error
-        probe.scene = contract.scene
-        contract.judge(answer, inputs)
-        if changed := untouched.changed():
-            what, claim = "an input was modified", claims.untouched()
-            contract.fail("C14", what, "; ".join(changed), "as before", claim=claim)
-        _keep_or_spoil(answer, case, kept)
-
-
-def _keep_or_spoil(answer: Any, case: Case, kept: list[tuple[Tensor, Tensor]]) -> None:
-    """Results are the caller's: some are kept to be looked at later, others are written over."""
-    found = [answer.value, *answer.gradients.values()]
-    for tensor in found:
-        if not isinstance(tensor, Tensor):
-            continue
-        if case.salt % 2:
-            if len(kept) < 200 and tensor.numel() < 1000:
-                kept.append((tensor.detach(), tensor.detach().clone()))
-        else:
-            with contextlib.suppress(RuntimeError):  # inference tensors and views may refuse it
-                tensor.detach().fill_(17)
-
-
-def _short(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return text if len(text) <= 300 else text[:297] + "..."
-
-
-def _simplest(
-    found: Situation, probe: Probe, row: Row, case: Case, violation: Violation
-) -> Violation:
-    """The same finding on the simplest levels on which it is still there."""
-    if not found.simplify or not violation.part:
-        return violation
-    tries = 0
-    progress = True
-    while progress and tries < 150:
-        progress = False
-        for simpler in dimensions.simpler(row, offered(probe)):
-            tries += 1
-            candidate = case_of(simpler, case.salt)
-            if found.only is not None and not found.only(candidate):
-                continue
-            try:
-                ask(found, probe, candidate, [])
-            except Violation as other:
-                if other.elsewhere or other.part != violation.part:
-                    continue
-                row, violation, progress = simpler, other, True
-                break
-            except Exception:
-                continue
-    return violation
-
-
-def _make_ready(found: Situation) -> None:
-    """What torch changes or says when it does a thing for the first time is not the subject's."""
-    if not found.fresh:
-        import_torch()
-    if found.prepare is not None:
-        found.prepare()
-    with found.around():
-        pass
-
-
-@functools.cache
-def import_torch() -> None:
-    """Have torch import now what it imports at first use: that sets filters and a variable."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        given = (torch.ones(2, 2),)
-        torch.func.jvp(lambda t: torch.where(t > 0, t, 0.0).square().sum(), given, given)
-    torch.use_deterministic_algorithms(
-        torch.are_deterministic_algorithms_enabled(),
-        warn_only=torch.is_deterministic_algorithms_warn_only_enabled(),
-    )
-
-
-# What torch's own batching rules say, whatever the loss.
-_OF_VMAP = (
-    "An output with one or more elements was resized",
-    "There is a performance drop because we have not yet implemented the batching rule",
-)
-
-
-@contextlib.contextmanager
-def _compared(found: Situation, probe: Probe, cases: Sequence[tuple[Row, Case]]) -> Iterator[None]:
-    """C16: nothing is printed, warned or logged, and no global differs after all the calls."""
-    _make_ready(found)
-    if not found.quiet:
-        yield
-        return
-    with ambient.restored():
-        random.seed(3)
-        np.random.seed(4)
-        torch.manual_seed(5)
-        before = ambient.snapshot()
-        with ambient.listening() as heard:
-            yield
-        changed = ambient.differences(before, ambient.snapshot())
-        warned = [w for w in heard["warnings"].split("; ") if not w.startswith(_OF_VMAP)]
-        heard["warnings"] = "; ".join(warned)
-        lines = heard["stderr"].splitlines()  # where what warns is no Python code
-        lines = [line for line in lines if not any(words in line for words in _OF_VMAP)]
-        heard["stderr"] = "\n".join(lines)
-        changed += [f"{where}: {words[:80]!r}" for where, words in heard.items() if words]
-    if changed:
-        heard_of = Violation(
-            "the calls changed globals, or were heard",
-            got="; ".join(changed),
-            wanted="as before, and silence",
-            case=probe.case,
-            part="C16",
-        )
-        _show(heard_of, found, probe, cases)
-        raise heard_of
-
-
-def _show(
-    violation: Violation, found: Situation, probe: Probe, cases: Sequence[tuple[Row, Case]]
-) -> None:
-    """Ask the cases again, one by one: the first after which something is changed or heard."""
-    for _, case in cases:
-        with ambient.restored():
-            before = ambient.snapshot()
-            with ambient.listening() as heard, contextlib.suppress(Violation):
-                _holds(found, probe, case, [])
-            after = ambient.snapshot()
-        if ambient.differences(before, after) or any(heard.values()):
-            quiet = claims.kept(ambient.moved(before, after)) if before != after else claims.heard()
-            violation.case, violation.scene, violation.claim = case, probe.scene, quiet
-            return

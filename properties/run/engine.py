@@ -43,7 +43,7 @@ from ..inputs.drawing import BACKEND
 from ..inputs.effort import PROFILES, Effort
 from ..judge import ambient
 from ..judge.probe import RAISED, Probe
-from ..judge.situation import import_torch
+from ..judge.silence import import_torch
 from ..judge.violation import SuiteError, Violation
 from ..subject import Subject
 from . import blame, ledger, stopping

@@ -19,7 +19,8 @@ import tempfile
 import time
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,11 +80,12 @@ def patience(number: int) -> float:
     return SECONDS * math.ceil(number / (os.cpu_count() or 1))
 
 
-def ask(asked: list[str], device: str) -> Answer:
-    """`examine`, in a process of its own: this one has no use for torch.
+@contextmanager
+def asking(asked: list[str], device: str) -> Iterator[Callable[[], Answer]]:
+    """Start `examine` in a process of its own, for this one has no use for torch.
 
-    Raises:
-        RuntimeError: the process gave no answer; the message is the last that it printed.
+    What is yielded waits for its answer, and raises a RuntimeError with the last that it printed
+    if there is none. Leaving ends the process.
     """
     with tempfile.TemporaryDirectory() as folder:
         answer, output = Path(folder) / "answer.json", Path(folder) / "output.txt"
@@ -97,17 +99,24 @@ def ask(asked: list[str], device: str) -> Answer:
                 start_new_session=True,  # so that it can be ended with all that it started
             )
 
-            def end() -> None:
+        def end() -> None:
+            if process.poll() is None:
                 stopping.end_group(process.pid)
                 process.kill()
 
-            with stopping.ending(end):
-                process.wait()
-        if not answer.is_file():
-            raise RuntimeError(_last_line(output) or f"exit {process.returncode}")
-        told = json.loads(answer.read_text(encoding="utf-8"))
-    found = {target: Found(**each) for target, each in told["targets"].items()}
-    return Answer(told["device"], found)
+        def told() -> Answer:
+            process.wait()
+            stopping.end_group(process.pid)
+            if not answer.is_file():
+                raise RuntimeError(_last_line(output) or f"exit {process.returncode}")
+            found = json.loads(answer.read_text(encoding="utf-8"))
+            return Answer(
+                found["device"], {t: Found(**each) for t, each in found["targets"].items()}
+            )
+
+        with stopping.ending(end):
+            yield told
+        process.wait()
 
 
 def serve(asked: list[str], device: str, answer: str) -> None:
