@@ -1,0 +1,110 @@
+"""C16 around all calls of a situation: silence, and the globals as before."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import random
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..inputs.cases import Case
+from ..inputs.dimensions import Row
+from . import ambient, claims
+from .probe import Probe
+from .situation import Situation
+from .violation import Violation
+
+Holds = Callable[[Situation, Probe, Case, list[tuple[Tensor, Tensor]]], None]
+
+
+def _make_ready(found: Situation) -> None:
+    """What torch changes or says when it does a thing for the first time is not the subject's."""
+    if not found.fresh:
+        import_torch()
+    if found.prepare is not None:
+        found.prepare()
+    with found.around():
+        pass
+
+
+@functools.cache
+def import_torch() -> None:
+    """Have torch import now what it imports at first use: that sets filters and a variable."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        given = (torch.ones(2, 2),)
+        torch.func.jvp(lambda t: torch.where(t > 0, t, 0.0).square().sum(), given, given)
+    torch.use_deterministic_algorithms(
+        torch.are_deterministic_algorithms_enabled(),
+        warn_only=torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
+
+
+# What torch's own batching rules say, whatever the loss.
+_OF_VMAP = (
+    "An output with one or more elements was resized",
+    "There is a performance drop because we have not yet implemented the batching rule",
+)
+
+
+@contextlib.contextmanager
+def kept(
+    found: Situation, probe: Probe, cases: Sequence[tuple[Row, Case]], holds: Holds
+) -> Iterator[None]:
+    """C16: nothing is printed, warned or logged, and no global differs after all the calls.
+
+    Where that is not so, `holds` makes the calls of one case again.
+    """
+    _make_ready(found)
+    if not found.quiet:
+        yield
+        return
+    with ambient.restored():
+        random.seed(3)
+        np.random.seed(4)
+        torch.manual_seed(5)
+        before = ambient.snapshot()
+        with ambient.listening() as heard:
+            yield
+        changed = ambient.differences(before, ambient.snapshot())
+        warned = [w for w in heard["warnings"].split("; ") if not w.startswith(_OF_VMAP)]
+        heard["warnings"] = "; ".join(warned)
+        lines = heard["stderr"].splitlines()  # where what warns is no Python code
+        lines = [line for line in lines if not any(words in line for words in _OF_VMAP)]
+        heard["stderr"] = "\n".join(lines)
+        changed += [f"{where}: {words[:80]!r}" for where, words in heard.items() if words]
+    if changed:
+        heard_of = Violation(
+            "the calls changed globals, or were heard",
+            got="; ".join(changed),
+            wanted="as before, and silence",
+            case=probe.case,
+            part="C16",
+        )
+        _show(heard_of, found, probe, cases, holds)
+        raise heard_of
+
+
+def _show(
+    violation: Violation,
+    found: Situation,
+    probe: Probe,
+    cases: Sequence[tuple[Row, Case]],
+    holds: Holds,
+) -> None:
+    """Ask the cases again, one by one: the first after which something is changed or heard."""
+    for _, case in cases:
+        with ambient.restored():
+            before = ambient.snapshot()
+            with ambient.listening() as heard, contextlib.suppress(Violation):
+                holds(found, probe, case, [])
+            after = ambient.snapshot()
+        if ambient.differences(before, after) or any(heard.values()):
+            quiet = claims.kept(ambient.moved(before, after)) if before != after else claims.heard()
+            violation.case, violation.scene, violation.claim = case, probe.scene, quiet
+            return
