@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 import importlib
 import importlib.util
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import CodeType
 from typing import Any, Literal
 
 import torch
 
-from . import targets
+from . import sources, targets
 from .inputs.cases import DEFAULT_REDUCTION, DTYPES, FUNCTIONS, REDUCTIONS
 from .judge import oracle
 from .judge.violation import Violation
@@ -138,10 +136,10 @@ class Subject:
         return tuple(name for name in FUNCTIONS if getattr(self, name) is not None)
 
     def sources(self) -> list[str]:
-        """Its file, then those that its functions were defined in, as far as they are known."""
-        codes = (code(getattr(self, name)) for name in self.functions)
-        files = [self.file, *(found and found.co_filename for found in codes)]
-        return list(dict.fromkeys(file for file in files if file and Path(file).is_file()))
+        """Its file, then those that its functions come from, as far as they are known."""
+        own = [self.file] if self.file and Path(self.file).is_file() else []
+        found = sources.files(getattr(self, name) for name in self.functions)
+        return list(dict.fromkeys([*own, *found]))
 
     def unasked(self, identifier: str) -> str | None:
         """Why the property cannot be asked of such a subject at all, or None."""
@@ -174,24 +172,6 @@ class Subject:
         if self.claims.half_result == "half":
             return torch.promote_types(x_recon, x)
         return oracle.result_dtype(x_recon, x)
-
-
-def code(function: Any) -> CodeType | None:
-    """The Python code that a call of the function runs first, or None where there is none."""
-    while True:
-        if isinstance(function, functools.partial):
-            function = function.func
-        elif hasattr(function, "__wrapped__"):
-            function = function.__wrapped__
-        elif hasattr(function, "__func__"):
-            function = function.__func__
-        else:
-            break
-    if not hasattr(function, "__code__"):
-        kind = type(function)
-        function = getattr(kind, "forward", None) or kind.__call__
-    found = getattr(function, "__code__", None)
-    return found if isinstance(found, CodeType) else None
 
 
 def load_subject(target: str) -> Subject:

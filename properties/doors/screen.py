@@ -25,6 +25,7 @@ _HEAD = "minimal case, pastes and runs:"  # as engine.explain has it, before a p
 _MORE = "-v, or --report-md FILE, has the program of each cause"
 _WIDTH = 100
 _MOST_DETAILED = 3  # targets; with more of them each has one line of verdict
+_MOST_FILES = 3  # of a target, and their SHA-256
 _INDENT = " " * 9
 
 
@@ -174,9 +175,12 @@ class Screen:
         table = self.table
         for target in table.targets:
             yield f"target   {target}"
-            for file, digest in table.sources.get(target, {}).items():
+            sources = table.sources.get(target, {})
+            for file, digest in [*sources.items()][:_MOST_FILES]:
                 yield f"file     {file}"
                 yield f"sha-256  {digest}"
+            if len(sources) > _MOST_FILES:
+                yield f"files    {len(sources) - _MOST_FILES} more, which every report names"
         settings = ", ".join(f"{k} {v}" for k, v in table.settings.items())
         yield f"suite    wavemae {metadata.version('wavemae')}, {settings}"
         if table.narrowing:

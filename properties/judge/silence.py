@@ -45,13 +45,6 @@ def import_torch() -> None:
     )
 
 
-# What torch's own batching rules say, whatever the loss.
-_OF_VMAP = (
-    "An output with one or more elements was resized",
-    "There is a performance drop because we have not yet implemented the batching rule",
-)
-
-
 @contextlib.contextmanager
 def kept(
     found: Situation, probe: Probe, cases: Sequence[tuple[Row, Case]], holds: Holds
@@ -72,10 +65,8 @@ def kept(
         with ambient.listening() as heard:
             yield
         changed = ambient.differences(before, ambient.snapshot())
-        warned = [w for w in heard["warnings"].split("; ") if not w.startswith(_OF_VMAP)]
-        heard["warnings"] = "; ".join(warned)
         lines = heard["stderr"].splitlines()  # where what warns is no Python code
-        lines = [line for line in lines if not any(words in line for words in _OF_VMAP)]
+        lines = [line for line in lines if not any(words in line for words in ambient.OF_TORCH)]
         heard["stderr"] = "\n".join(lines)
         changed += [f"{where}: {words[:80]!r}" for where, words in heard.items() if words]
     if changed:

@@ -16,7 +16,17 @@ from ..inputs.dimensions import Offered, Row, case_of
 from ..inputs.effort import Effort
 from . import claims, silence
 from .bits import same_bits
-from .contract import HIDING_PARTS, PARTS, Answer, Contract, state_kept, truth, unpoisoned
+from .contract import (
+    GRADIENT_PARTS,
+    HIDING_PARTS,
+    PARTS,
+    VALUE_PARTS,
+    Answer,
+    Contract,
+    state_kept,
+    truth,
+    unpoisoned,
+)
 from .probe import RAISED, Probe
 from .situation import PLAIN, Situation
 from .untouched import Untouched
@@ -62,9 +72,9 @@ def ask(found: Situation, probe: Probe, case: Case, kept: list[tuple[Tensor, Ten
         _holds(found, probe, case, kept)
     except Violation as violation:
         if not found.is_plain:
-            violation.elsewhere = _breaks(probe, case, violation.part)
+            violation.elsewhere = _breaks(probe, case, _under(violation.part))
         elif (laid_out(case) and violation.part != "C14") or found.layouts:
-            any_layout = _breaks(probe, straight(case), violation.part)
+            any_layout = _breaks(probe, straight(case), _under(violation.part))
             violation.elsewhere = any_layout is found.layouts
         raise
 
@@ -81,10 +91,20 @@ def straight(case: Case) -> Case:
     return case.but(**plain, shared="")
 
 
-def _breaks(probe: Probe, case: Case, part: str) -> bool:
-    """Whether a plain call breaks this part of the contract; or raises, where that is the part."""
+def _under(part: str) -> frozenset[str]:
+    """The parts of which one, where a plain call breaks it, accounts for this one.
+
+    A derivative of what is wrong is wrong, and nobody knows what an exception comes from.
+    """
+    if part == "C13":
+        return frozenset([part]) | VALUE_PARTS | GRADIENT_PARTS
+    return frozenset([part]) if part in PARTS else PARTS
+
+
+def _breaks(probe: Probe, case: Case, parts: frozenset[str]) -> bool:
+    """Whether a plain call breaks one of these parts of the contract, or raises."""
     try:
-        _holds(PLAIN, probe, case, [], frozenset([part]) if part in PARTS else PARTS)
+        _holds(PLAIN, probe, case, [], parts)
     except Violation:
         return True
     return False

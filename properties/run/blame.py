@@ -19,7 +19,7 @@ import hypothesis
 import numpy
 import torch
 
-from ..subject import code
+from ..sources import code
 from ..targets import shown
 
 _SUITE = str(Path(__file__).parents[1]) + os.sep
