@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ..inputs import dimensions
 from ..inputs.cases import Case
-from ..inputs.dimensions import case_of
+from ..inputs.rows import case_of
 from ..judge.probe import Probe
 from ..judge.situation import Situation
 from ..judge.sweep import ask, sweep

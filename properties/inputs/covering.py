@@ -13,6 +13,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from .dimensions import ARRAYS, GOES, LEVELS, TRIPLES, VARIANTS, levels_of, together
+
 FILE = Path(__file__).with_name("arrays.json")
 
 
@@ -30,16 +32,12 @@ def covering_rows(array: str, variant: int, strength: int) -> list[list[int]]:
 
 def digest(array: str) -> str:
     """Of all that decides the rows of an array."""
-    from .dimensions import GOES, LEVELS, levels_of, together
-
     allowed = [together({a: p, b: q}) for a, b, _ in GOES for p in LEVELS[a] for q in LEVELS[b]]
     return hashlib.sha256(repr((levels_of(array), allowed)).encode()).hexdigest()[:16]
 
 
 def wanted() -> list[tuple[str, int, int]]:
     """Every array that the suite uses: its name, its variant, and how many levels meet."""
-    from .dimensions import ARRAYS, TRIPLES, VARIANTS
-
     pairs = [(name, variant, 2) for name in ARRAYS for variant in range(VARIANTS.get(name, 1))]
     return pairs + [(name, 0, 3) for name in TRIPLES]
 
@@ -60,8 +58,6 @@ def _key(array: str, variant: int, strength: int) -> str:
 
 def _made(array: str, variant: int, strength: int) -> list[list[int]]:
     import covertable
-
-    from .dimensions import GOES, levels_of
 
     levels = levels_of(array)
     constraints = [

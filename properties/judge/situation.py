@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ..inputs import dimensions
+from ..inputs import dimensions, rows
 from ..inputs.cases import Case
 from ..inputs.dimensions import Offered, Row
 from ..inputs.effort import Effort
@@ -83,19 +83,19 @@ class Situation:
         own = zlib.crc32(f"{self.id}/{spend.seed}".encode()) % 10**6
         variant = zlib.crc32(self.id.encode()) % dimensions.VARIANTS.get(self.array, 1)
         if self.array == "scattered":
-            rows = dimensions.scattered(offered, own, _MANY * (8 if deep else 1))
-            found = dimensions.numbered(rows, own)
+            scattered = rows.scattered(offered, own, _MANY * (8 if deep else 1))
+            found = rows.numbered(scattered, own)
         else:
             triples = deep and self.array in dimensions.TRIPLES
             strength, variant = (3, 0) if triples else (2, variant)
-            found = dimensions.array_cases(self.array, variant, offered, strength, spend.seed)
+            found = rows.array_cases(self.array, variant, offered, strength, spend.seed)
         if not deep and not self.whole and self.array in _COSTLY:
             # By fours: all the numbers of its cases would be odd, or even, in turn.
             found = tuple(pair for n, pair in enumerate(found) if (n // 4 + own) % 2 == 0)
         if self.again:
             others = range(dimensions.VARIANTS["middle"])
             for other in others if deep or self.whole else others[own % 2 :: 2]:
-                found += dimensions.array_cases("middle", other, offered, 2, spend.seed)
+                found += rows.array_cases("middle", other, offered, 2, spend.seed)
         if self.large and spend.profile != "quick":
             found += _some_large(offered, own, 6 if deep else 2)
         kept = [pair for pair in found if self.only is None or self.only(pair[1])]
@@ -121,10 +121,10 @@ class Situation:
 
 def _some_large(offered: Offered, start: int, many: int) -> tuple[tuple[Row, Case], ...]:
     """So many cases of 2¹⁶ elements or more, by the situation, and two to count high in."""
-    rows = [row for row in dimensions.rows("large", 0, offered) if row["shape"] in _LARGE]
-    step = max(1, len(rows) // many)
-    picked = [*rows[start % step :: step], *dimensions.many_masked(offered)]
-    return dimensions.numbered(picked, start + 10**6)
+    large = [row for row in rows.rows("large", 0, offered) if row["shape"] in _LARGE]
+    step = max(1, len(large) // many)
+    picked = [*large[start % step :: step], *rows.many_masked(offered)]
+    return rows.numbered(picked, start + 10**6)
 
 
 _LARGE = ((300, 300), (70000, 1), (1, 70000), (2, 40000), (9000, 9))

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from ..inputs import dimensions
 from ..inputs.cases import Case
-from ..inputs.dimensions import Offered, Row, case_of
+from ..inputs.dimensions import Offered, Row
 from ..inputs.effort import Effort
+from ..inputs.rows import case_of
 from . import claims, silence
 from .bits import same_bits
 from .contract import (

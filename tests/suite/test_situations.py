@@ -14,7 +14,8 @@ from wavemae.properties.clauses.situations import SITUATIONS
 from wavemae.properties.doors.causes import causes
 from wavemae.properties.doors.report import Cell, Table
 from wavemae.properties.inputs import covering, dimensions
-from wavemae.properties.inputs.dimensions import ARRAYS, Offered, case_of, levels_of, rows, together
+from wavemae.properties.inputs.dimensions import ARRAYS, Offered, levels_of, together
+from wavemae.properties.inputs.rows import case_of, rows
 from wavemae.properties.judge.oracle import sum_of_squares
 
 from wavemae.models.losses import masked_mse, masked_sse
