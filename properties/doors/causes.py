@@ -21,7 +21,9 @@ SEVERITIES = ("wrong value or gradient", "crash", "hang", "refusal", "manners", 
 _WRONG, _CRASH, _HANG, _REFUSAL, _MANNERS, _EXECUTION = SEVERITIES
 _SITUATIONS = ("C16", "C17", "C18", "C19", "C20")
 LONGEST = 40  # lines of a program that still fits on a screen
-_ENDED = re.compile(r"its process died|(?:the program gave )?(no answer) within")
+_ENDED = re.compile(
+    r"its process died|.* call did not return|(?:the program gave )?(no answer) within"
+)
 _NUMBER = re.compile(r"the (value|gradient|\S+ derivative|result is wrong)|\w+ over \w+")
 # What breaks with a part of the contract in plain calls, where that breaks: the value itself, what
 # stands outside the mask, the gradient. C5 and C7 are mistakes of their own kind.

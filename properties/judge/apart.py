@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import re
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -54,9 +55,9 @@ _SMALL = Situation("apart", array="small", large=False, simplify=False, fresh=Tr
 
 def right_apart(probe: Probe) -> None:
     """Raise what a Python finds in which nothing but torch and the subject was there before."""
-    found: dict[str, Any] | None = _answer(probe)["violation"]
+    found: dict[str, Any] | None = _answer(probe, "violation")
     if found is not None and found["part"] == "C16":  # or was it torch, which a call had imported?
-        found = _answer(probe, ready=True)["violation"]
+        found = _answer(probe, "violation", ready=True)
     probe.calls += 1
     probe.selected = True
     if found is None:
@@ -79,10 +80,7 @@ def right_apart(probe: Probe) -> None:
 def refused_when_optimised(probe: Probe) -> None:
     """Raise if another Python, told to drop asserts, takes what this one refuses."""
     plain = taken(probe)
-    answer = _answer(probe)
-    if "taken" not in answer:
-        raise SuiteError(f"{probe.subject.target} ended a process of its own in a bad call")
-    more = [told for told in answer["taken"] if told not in plain]
+    more = [told for told in _answer(probe, "taken") if told not in plain]
     if more:
         raise Violation(
             f"under `python -O` {len(more)} bad calls are taken, {more[0]} among them",
@@ -114,32 +112,46 @@ def _without_asserts(probe: Probe, told: str) -> str:
     )
 
 
-def _answer(probe: Probe, *, ready: bool = False) -> Any:
-    """What `first_violation` and `taken` find in another Python, which drops the target's asserts.
+def _answer(probe: Probe, name: str, *, ready: bool = False) -> Any:
+    """What `first_violation` or `taken` finds in another Python, which drops the target's asserts.
 
-    With `ready`, what torch imports at first use is imported before.
+    With `ready`, what torch imports at first use is imported before. A call in which that Python
+    ends, or hangs, is a violation.
     """
     subject = probe.subject
-    return _asked(subject.target, tuple(digest(file) for file in subject.sources()), ready)
+    digests = tuple(digest(file) for file in subject.sources())
+    told, end = _asked(subject.target, digests, ready)
+    if name not in told:
+        kind = "a bad call" if "violation" in told else "a call"
+        raise Violation(
+            f"in a process of its own, {kind} did not return",
+            got=end,
+            wanted="an answer, or an exception",
+            part="C3" if "violation" in told else "C16",
+        )
+    return told[name]
 
 
 @functools.cache
-def _asked(target: str, digests: tuple[str, ...], ready: bool) -> Any:
-    """The answer for a target whose files have these digests."""
+def _asked(target: str, digests: tuple[str, ...], ready: bool) -> tuple[dict[str, Any], str]:
+    """The answer for a target whose files have these digests, and how the process ended."""
     program = _PROGRAM.format(path=sys.path, target=target, ready=ready)
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        capture_output=True,
-        text=True,
-        timeout=_TIME,
-        check=False,
-    )
-    told = dict(line.split(": ", 1) for line in done.stdout.splitlines() if _TOLD.match(line))
-    if "violation" not in told:
-        raise SuiteError(
-            f"{target} could not be tried in a process of its own: {done.stderr.strip()[-300:]}"
-        )
-    return {name: json.loads(words) for name, words in told.items()}
+    command = [sys.executable, "-c", program]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_TIME, check=False)
+    except subprocess.TimeoutExpired as error:
+        said, end = error.stdout or b"", f"no answer within {_TIME:g} s"
+        printed = said.decode(errors="replace") if isinstance(said, bytes) else said
+    else:
+        printed, end = done.stdout, f"its process ended with {done.returncode}"
+        if done.returncode < 0:
+            end = f"its process was killed by {signal.Signals(-done.returncode).name}"
+        elif done.returncode == 1 and "Traceback (most recent call last)" in done.stderr:
+            raise SuiteError(
+                f"{target} could not be tried in a process of its own: {done.stderr.strip()[-300:]}"
+            )
+    told = dict(line.split(": ", 1) for line in printed.splitlines() if _TOLD.match(line))
+    return {name: json.loads(words) for name, words in told.items()}, end
 
 
 def serve(target: str, ready: bool) -> None:

@@ -14,8 +14,9 @@ from typing import Any
 import jsonschema
 import pytest
 import wavemae.properties
-from wavemae.properties import Case, Constant, Mask, Operand, Palette, Spike, Tree
+from wavemae.properties import Case, Constant, Mask, Operand, Palette, Spike, Tree, conduct
 from wavemae.properties.run import ledger
+from wavemae.properties.subject import load_subject
 
 SCHEMA = json.loads(
     (Path(wavemae.properties.__file__).parent / "report.schema.json").read_text(encoding="utf-8")
@@ -154,3 +155,33 @@ def test_the_ledger_gives_back_the_case(tmp_path: Path, case: Case) -> None:
     assert ledger.case_of(tmp_path, "gw0") is None
     assert ledger.case_of(tmp_path, "gw1") is None
     kept.close()
+
+
+@pytest.mark.parametrize(
+    ("identifier", "when", "what"),
+    [
+        ("C16-own-process", "x.shape == (3, 3)", "a call did not return"),
+        (
+            "C3-optimised",
+            "getattr(mask, 'dtype', None) is torch.uint8",
+            "a bad call did not return",
+        ),
+    ],
+)
+def test_a_death_in_a_process_of_its_own_is_the_subjects(
+    tmp_path: Path, identifier: str, when: str, what: str
+) -> None:
+    """Whether a good call dies there or a bad one, a clause is violated."""
+    (tmp_path / "aborts.py").write_text(
+        "import os, sys, torch\n"
+        "from wavemae.models import losses\n"
+        'def masked_mse(x_recon, x, mask, *, reduction="mean"):\n'
+        f'    if "pytest" not in sys.modules and {when}:\n'
+        "        os.abort()\n"
+        "    return losses.masked_mse(x_recon, x, mask, reduction=reduction)\n"
+    )
+    outcome = conduct(load_subject(str(tmp_path / "aborts.py")), identifier, "quick")
+    assert outcome.state == "FAIL"
+    assert outcome.violation is not None
+    assert outcome.violation.what == f"in a process of its own, {what}"
+    assert outcome.violation.got == "its process was killed by SIGABRT"
