@@ -66,15 +66,15 @@ def table(report: dict[str, Any], entries: tuple[Entry, ...]) -> str:
 def _count(cells: list[dict[str, Any]]) -> str:
     """How many of the properties that were asked fail."""
     states = [c["state"] for c in cells]
-    assert set(states) <= {"pass", "FAIL", "xfail", "not claimed"}, states
-    asked = len(states) - states.count("not claimed")
+    assert set(states) <= {"pass", "FAIL", "also", "xfail", "not claimed", "skipped"}, states
+    asked = len(states) - states.count("not claimed") - states.count("skipped")
     if not asked:
         return "not claimed"
-    fails, declared = states.count("FAIL"), states.count("xfail")
-    words = f"**{fails}** fail" if fails else ""
-    if declared:
-        words += f"{', ' if words else ''}{declared} declared"
-    return f"{words} of {asked}" if words else f"all {asked} hold"
+    fails = states.count("FAIL")
+    words = [f"**{fails}** fail"] if fails else []
+    others = {"also": states.count("also"), "declared": states.count("xfail")}
+    words += [f"{number} {kind}" for kind, number in others.items() if number]
+    return f"{', '.join(words)} of {asked}" if words else f"all {asked} hold"
 
 
 def claims(entries: tuple[Entry, ...]) -> str:

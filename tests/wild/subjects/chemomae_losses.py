@@ -23,7 +23,6 @@ SUBJECT = Subject(
         'without a gradient connection"',
         "C12-excluded-gradient": _FINITE,
         "C13-second-order": _FINITE,
-        "C12-excluded-sizes": _FINITE,
         "C19-grad": _FINITE,
     },
     imports="from chemomae.models.losses import masked_mse, masked_sse",

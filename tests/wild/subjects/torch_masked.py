@@ -40,7 +40,6 @@ SUBJECT = Subject(
             "C4-exhaustive",
             "C7-empty",
             "C12-empty-trains",
-            "C16-history",
             "C19-vmap",
         ),
         _EMPTY,
