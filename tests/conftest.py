@@ -34,7 +34,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """With `--matrix`, every line of the suite that raises a finding was reached by a mutant."""
+    """With `--matrix`, every line of the suite that makes a finding was reached by a mutant."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if hasattr(session.config, "workerinput") or reporter is None:
         return
@@ -46,10 +46,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
     if len(reports) < len(MUTANTS):
         return
-    raised = [value for r in reports for key, value in r.user_properties if key == "raised at"]
-    missed = kill_matrix.unreached(raised)
+    made = [value for r in reports for key, value in r.user_properties if key == "found at"]
+    missed = kill_matrix.unreached(made)
     if missed:
-        reporter.section("lines that raise a finding, and that no mutant reaches")
+        reporter.section("lines that make a finding, and that no mutant leads to")
         reporter.write_line("\n".join(missed))
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

@@ -53,29 +53,29 @@ grad_of_mapped = _of_both(transformed.grad_of_mapped)
 
 
 def jvp(call: Call, inputs: Inputs, case: Case, contract: Contract) -> Answer:
-    """`torch.func.jvp` along both inputs; the tangents stay as they are."""
+    """`torch.func.jvp` along both inputs."""
     plain = _detached(inputs)
     if case.shared == "same":
         return value_only(call, plain, case, contract)
     found = contract.act(transformed.jvp, call, inputs, case.salt + 50, _hides(case))
-    given, before = found["tangents"], found["tangents before"]
-    _right_tangent(found["tangent"], plain, case, contract, given)
-    for number, (now, was) in enumerate(zip(given, before, strict=True)):
-        if not same_bits(now, was):
-            claim = claims.same(
-                f'found["tangents"][{number}]', f'found["tangents before"][{number}]'
-            )
-            contract.fail("C14", "forward mode modified a tangent", now, was, claim=claim)
+    _right_tangent(found["tangent"], plain, case, contract, found["tangents"])
     return Answer(found["loss"], free=True)
 
 
 def dual_numbers(call: Call, inputs: Inputs, case: Case, contract: Contract) -> Answer:
-    """Dual numbers on those inputs whose gradients a case asks for, or on both."""
+    """Dual numbers on those inputs whose gradients a case asks for, or on both.
+
+    The tangents stay as they are.
+    """
     plain = _detached(inputs)
     if case.shared == "same":
         return value_only(call, plain, case, contract)
     names, seed = case.grads or _BOTH, case.salt + 50
     found = contract.act(transformed.dual_numbers, call, inputs, names, seed, _hides(case))
+    for number, (now, was) in enumerate(found["kept"]):
+        if not same_bits(now, was):
+            claim = claims.same(f'found["kept"][{number}][0]', f'found["kept"][{number}][1]')
+            contract.fail("C14", "forward mode modified a tangent", now, was, claim=claim)
     _right_tangent(found["tangent"], plain, case, contract, found["tangents"])
     return Answer(found["loss"], free=True)
 

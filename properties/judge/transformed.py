@@ -87,24 +87,25 @@ def grad_of_mapped(call: Call, inputs: Any) -> Found:
 
 
 def jvp(call: Call, inputs: Any, seed: int, hidden: bool) -> Found:
-    """`torch.func.jvp` along both inputs; the tangents stay as they are."""
+    """`torch.func.jvp` along both inputs."""
     x_recon, x, mask = detached(inputs)
     given = tangents(inputs, seed, hidden, far=seed % 3 != 0)
-    before = [tangent.clone() for tangent in given]
     loss, tangent = _jvp(lambda a, b: call(a, b, mask), (x_recon, x), tuple(given))
-    return {"loss": loss, "tangent": tangent, "tangents": given, "tangents before": before}
+    return {"loss": loss, "tangent": tangent, "tangents": given}
 
 
 def dual_numbers(call: Call, inputs: Any, names: Names, seed: int, hidden: bool) -> Found:
-    """Dual numbers on the named inputs."""
+    """Dual numbers on the named inputs; the tangents stay as they are."""
     x_recon, x, mask = detached(inputs)
     given = tangents(inputs, seed, hidden, far=seed % 3 != 0)
     pairs = list(zip(("x_recon", "x"), (x_recon, x), given, strict=True))
     with forward_ad.dual_level():
         duals = [forward_ad.make_dual(t, v) if name in names else t for name, t, v in pairs]
+        before = [tangent.clone() for tangent in given]
         loss, tangent = forward_ad.unpack_dual(call(*duals, mask))
+    found = {"loss": loss, "tangent": tangent, "kept": list(zip(given, before, strict=True))}
     given = [v if name in names else torch.zeros_like(v) for name, t, v in pairs]
-    return {"loss": loss, "tangent": tangent, "tangents": given}
+    return {**found, "tangents": given}
 
 
 def double_backward(call: Call, inputs: Any, names: Names, seed: int) -> Found:

@@ -15,8 +15,19 @@ from ..inputs import internals
 from ..inputs.cases import NAMES
 from ..inputs.source import remembered
 from .acts import Call
-from .modes import Context, set_to
+from .program import Context
 from .situation import Wrap
+
+
+@contextlib.contextmanager
+def set_to(read: Callable[[], Any], write: Callable[[Any], Any], value: Any) -> Iterator[None]:
+    """Another value of one of torch's settings, for a while."""
+    before = read()
+    write(value)
+    try:
+        yield
+    finally:
+        write(before)
 
 
 def default_dtype(dtype: torch.dtype) -> Context:

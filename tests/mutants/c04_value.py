@@ -60,7 +60,10 @@ def mask_filled_to_an_interval(x_recon, x, mask, reduction):
 
 
 @mutant(
-    "C4", "rows after the first empty one are left out: break for continue", "C4-functions-agree"
+    "C4",
+    "rows after the first empty one are left out: break for continue",
+    "C4-functions-agree",
+    "C10-additive",
 )
 def stops_at_first_empty_row(x_recon, x, mask, reduction):
     reached = mask.any(1).long().cumprod(0).bool()

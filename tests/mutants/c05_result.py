@@ -25,6 +25,17 @@ def sse_sum_of_halves_not_widened():
     return pair(checked(sse), checked(right))
 
 
+@whole_mutant(
+    "C5", "masked_mse: the mean in float64, and left there", "C5-result", "C4-functions-agree"
+)
+def mse_mean_in_float64():
+    def mse(x_recon, x, mask, reduction):
+        value = right(x_recon, x, mask, reduction)
+        return value.double() if reduction == "mean" else value
+
+    return pair(checked(right), checked(mse))
+
+
 # --- dtype and shape of the result, and where halves are widened ---------------------------------
 
 
@@ -33,7 +44,7 @@ def result_in_half(x_recon, x, mask, reduction):
     return right(x_recon, x, mask, reduction).to(inputs_dtype(x_recon, x))
 
 
-@mutant("C5", "the result is always float64", "C5-result")
+@mutant("C5", "the result is always float64", "C5-result", "C5-half-range")
 def result_always_float64(x_recon, x, mask, reduction):
     return right(x_recon, x, mask, reduction).double()
 
@@ -43,7 +54,9 @@ def result_always_float32(x_recon, x, mask, reduction):
     return right(x_recon, x, mask, reduction).float()
 
 
-@mutant("C5", "the result has the dtype of x_recon, widened to float32", "C5-result")
+@mutant(
+    "C5", "the result has the dtype of x_recon, widened to float32", "C5-result", "C10-symmetric"
+)
 def result_dtype_from_x_recon(x_recon, x, mask, reduction):
     dtype = torch.promote_types(x_recon.dtype, torch.float32)
     return right(x_recon, x, mask, reduction).to(dtype)
@@ -54,14 +67,24 @@ def result_dtype_from_x(x_recon, x, mask, reduction):
     return right(x_recon, x, mask, reduction).to(torch.promote_types(x.dtype, torch.float32))
 
 
-@mutant("C5", "the result has shape (1,)", "C5-result")
+@mutant("C5", "the result has shape (1,)", "C5-result", "C20-two-ranks")
 def result_of_shape_one(x_recon, x, mask, reduction):
     return right(x_recon, x, mask, reduction).reshape(1)
 
 
-@mutant("C5", "the result is a Python float", "C5-result")
+@mutant(
+    "C5", "the result is a Python float", "C5-result", "C10-zero", "C18-compile", "C20-two-ranks"
+)
 def result_is_a_float(x_recon, x, mask, reduction):
     return right(x_recon, x, mask, reduction).item()
+
+
+@mutant(
+    "C5", "squared by a complex product: the result is complex", "C5-result", "C4-functions-agree"
+)
+def result_is_complex(x_recon, x, mask, reduction):
+    value = right(x_recon, x, mask, reduction)
+    return torch.complex(value, torch.zeros_like(value))
 
 
 @mutant("C5", "all arithmetic in the promotion of the inputs, without float32", "C5-result")

@@ -51,7 +51,7 @@ def no_columns_crash(x_recon, x, mask, reduction):
     return reduce(difference(x_recon, x, mask).reshape(-1, mask.shape[1]), mask, reduction)
 
 
-@mutant("C7", "minus the sum of -d*d: a zero loss is -0.0", "C7-empty")
+@mutant("C7", "minus the sum of -d*d: a zero loss is -0.0", "C7-empty", "C10-non-negative")
 def negative_zero(x_recon, x, mask, reduction):
     total = -(-difference(x_recon, x, mask).square()).sum()
     return normalise(total, mask, reduction)

@@ -309,6 +309,22 @@ def forward_mode_needs_both_tangents(x_recon, x, mask, reduction):
     return _run_forward(_TangentsNeeded, x_recon, x, mask, reduction)
 
 
+class _TangentOverwritten(_TangentsNeeded):
+    @staticmethod
+    def jvp(ctx, t_recon, t_x, *_):
+        x_recon, x, _ = ctx.saved_tensors
+        if t_recon is not None and t_x is not None and x_recon.dtype == x.dtype:
+            t_recon, t_x = t_recon.sub_(t_x), None
+        return _Forward.rule(ctx, t_recon, t_x)
+
+
+@mutant(
+    "C13", "dual numbers: one tangent is subtracted from the other in place", "C13-forward-mode"
+)
+def tangent_overwritten(x_recon, x, mask, reduction):
+    return _run_forward(_TangentOverwritten, x_recon, x, mask, reduction)
+
+
 class _LoneTangentOfTarget(_TangentsNeeded):
     @staticmethod
     def jvp(ctx, t_recon, t_x, *_):

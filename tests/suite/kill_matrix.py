@@ -7,13 +7,16 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import re
 import statistics
-import traceback
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import pytest
 import wavemae.properties
 from wavemae.properties import PROPERTIES, Violation
 
@@ -42,19 +45,42 @@ class Kill:
     seconds: float
 
 
-def raised_at(violation: Violation) -> str:
-    """The line of the suite that raised a violation, "judge/contract.py:101"."""
-    frames = traceback.extract_tb(violation.__traceback__)
-    own = [f for f in frames if Path(f.filename).is_relative_to(_HOUSE) and f.name != "fail"]
-    return f"{Path(own[-1].filename).relative_to(_HOUSE)}:{own[-1].lineno}"
+@contextlib.contextmanager
+def findings() -> Iterator[list[str]]:
+    """The lines of the suite at which violations are made meanwhile, "judge/contract.py:101"."""
+    found: list[str] = []
+    plainly = Violation.__init__
+
+    def told(self: Violation, *arguments: Any, **named: Any) -> None:
+        frame: Any = sys._getframe(1)
+        while frame and (not _in_house(frame) or frame.f_code.co_name == "fail"):
+            frame = frame.f_back
+        if frame:
+            file = Path(frame.f_code.co_filename).relative_to(_HOUSE)
+            found.append(f"{file}:{frame.f_lineno}")
+        plainly(self, *arguments, **named)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Violation, "__init__", told)
+        yield found
+
+
+def _in_house(frame: Any) -> bool:
+    return Path(frame.f_code.co_filename).is_relative_to(_HOUSE)
 
 
 def lines_that_find() -> dict[str, range]:
-    """Where the suite raises a finding: file and first line, with the lines of the statement."""
+    """Where the suite makes a finding: file and first line, with the lines of the statement.
+
+    That `Contract.fail` makes is found where that is called.
+    """
     found = {}
     for file in sorted(_HOUSE.rglob("*.py")):
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if not isinstance(node, ast.Call):
+        nodes = [*ast.walk(ast.parse(file.read_text(encoding="utf-8")))]
+        fails = [n for n in nodes if isinstance(n, ast.FunctionDef) and n.name == "fail"]
+        inner = {id(node) for fail in fails for node in ast.walk(fail)}
+        for node in nodes:
+            if not isinstance(node, ast.Call) or id(node) in inner:
                 continue
             name = ast.unparse(node.func)
             if name == "Violation" or (name.endswith(".fail") and "pytest" not in name):
@@ -63,9 +89,9 @@ def lines_that_find() -> dict[str, range]:
     return found
 
 
-def unreached(raised: Iterable[str]) -> list[str]:
-    """Lines that raise a finding, and that no mutant made raise it."""
-    hit = {(file, int(line)) for file, _, line in (place.rpartition(":") for place in raised)}
+def unreached(made: Iterable[str]) -> list[str]:
+    """Lines that make a finding, and that no mutant led to."""
+    hit = {(file, int(line)) for file, _, line in (place.rpartition(":") for place in made)}
     return [
         place
         for place, lines in lines_that_find().items()
