@@ -155,7 +155,8 @@ class Subject:
     def missing(self, needs: tuple[str, ...]) -> str | None:
         """What of `needs` it does not claim, in words, or None.
 
-        A need is the name of a claim, a reduction, or "default": that of some function it has.
+        A need is the name of a claim, a dtype, a reduction, or "default": that of some function
+        it has.
         """
         claims = self.claims
         if "default" in needs and not any(
@@ -165,7 +166,10 @@ class Subject:
         for need in needs:
             if need in REDUCTIONS and need not in claims.reductions:
                 return f"the reduction {need!r}"
-        return claims.missing(tuple(n for n in needs if n not in (*REDUCTIONS, "default")))
+            if need in DTYPES and need not in claims.dtypes:
+                return f"the dtype {need!r}"
+        others = (*REDUCTIONS, *DTYPES, "default")
+        return claims.missing(tuple(n for n in needs if n not in others))
 
     def result_dtype(self, x_recon: torch.dtype, x: torch.dtype) -> torch.dtype:
         """C5: promote(x_recon, x, float32), or without float32 where half results are claimed."""

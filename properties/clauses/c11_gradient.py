@@ -186,16 +186,10 @@ def accumulation(probe: Probe, case: Case) -> None:
     statement="torch.autograd.gradcheck agrees in float64: reverse and forward mode.",
     rationale="Finite differences know nothing of this suite's formulas: an oracle of its own.",
     catches="a backward that belongs to another forward",
-    needs=GRADIENTS,
+    needs=(*GRADIENTS, "float64"),
     grid=lambda effort: gradcheck_cases(effort),
 )
 def gradcheck(probe: Probe, case: Case) -> None:
-    if "float64" not in probe.claims.dtypes:
-        inputs = probe.build(case)
-        probe.note(inputs.mask)
-        loss, inputs, found = probe.gradients(case)
-        probe.right_gradients(found, case, inputs)
-        return  # finite differences need float64, which is not claimed
     numerically(probe, case, torch.autograd.gradcheck, check_forward_ad=probe.claims.forward_mode)
 
 

@@ -13,7 +13,6 @@ from ..judge.derivatives import APART, apart
 from ..judge.gradcheck import numerically
 from ..judge.overlaps import right_after_writing
 from ..judge.probe import Probe
-from ..judge.second_order import right_second_derivatives
 from ..judge.violation import Violation
 from .registry import FORWARD, GRADIENTS, SECOND, prop
 from .situations import situation
@@ -77,13 +76,10 @@ def _changed_again(probe: Probe, case: Case, which: int) -> None:
     statement="torch.autograd.gradgradcheck agrees in float64.",
     rationale="Gradient penalties and Hessians differentiate the backward itself.",
     catches="double backward that is zero, missing, or of the wrong sign",
-    needs=SECOND,
+    needs=(*SECOND, "float64"),
     grid=lambda effort: gradcheck_cases(effort),
 )
 def gradgradcheck(probe: Probe, case: Case) -> None:
-    if "float64" not in probe.claims.dtypes:
-        right_second_derivatives(probe, case)
-        return  # finite differences need float64, which is not claimed
     numerically(probe, case, torch.autograd.gradgradcheck)
 
 

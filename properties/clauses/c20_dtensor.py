@@ -6,7 +6,6 @@ import itertools
 from collections.abc import Iterable, Iterator
 
 import torch
-from torch import Tensor
 
 from ..inputs.cases import Case, Inputs
 from ..inputs.effort import Effort
@@ -182,14 +181,6 @@ def _right_on_rank(probe: Probe, case: Case, whole: Inputs, answer: Answer) -> N
             wanted="the gradient of the whole batch, as a DTensor",
         )
     gradients = {name: gradient for name, gradient in found.items() if gradient is not None}
-    for name, gradient in gradients.items():
-        of: Tensor = getattr(whole, name)
-        if (gradient.shape, gradient.dtype) != (of.shape, of.dtype):
-            raise Violation(
-                f"the gradient of {name} has another kind than {name}, all ranks together",
-                got=f"{gradient.dtype}, {tuple(gradient.shape)}",
-                wanted=f"{of.dtype}, {tuple(of.shape)}",
-            )
     probe.right_gradients(gradients, case, whole)
 
 

@@ -26,7 +26,8 @@ def _numpy_state() -> bytes:
 
 
 def _product(number: float) -> float:
-    product: float = (torch.tensor([number], dtype=torch.float32) * 1.0).item()
+    given = torch.tensor([number], dtype=torch.float32, device="cpu")
+    product: float = (given * 1.0).item()
     return product
 
 

@@ -92,13 +92,6 @@ def gradient(
     return near(got, wanted, bound, beyond=beyond, gradients=True)
 
 
-def kind(got: str, dtype: torch.dtype, shape: tuple[int, ...], *, gradients: bool = False) -> Claim:
-    """Dtype and shape."""
-    return Claim(
-        f"({got}.dtype, tuple({got}.shape))", f"got == ({dtype}, {shape})", gradients=gradients
-    )
-
-
 def is_tensor(got: str, *, gradients: bool = False) -> Claim:
     """A tensor, and not None."""
     return Claim(got, "isinstance(got, torch.Tensor)", gradients=gradients)

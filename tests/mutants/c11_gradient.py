@@ -200,12 +200,23 @@ def one_buffer_for_both_gradients(x_recon, x, mask, reduction, upstream):
     return gradient, gradient.neg_()
 
 
-@mutant("C11", "target treated as a constant", "C11-extremes")
+@mutant(
+    "C11",
+    "target treated as a constant",
+    "C11-extremes",
+    "C13-duals-through-backward",
+    "C19-batched-upstream",
+)
 def target_detached(x_recon, x, mask, reduction):
     return right(x_recon, x.detach(), mask, reduction)
 
 
-@mutant("C11", "x_recon treated as a constant: stop-gradient on the wrong side", "C11-extremes")
+@mutant(
+    "C11",
+    "x_recon treated as a constant: stop-gradient on the wrong side",
+    "C11-extremes",
+    "C13-own-memory",
+)
 def reconstruction_detached(x_recon, x, mask, reduction):
     return right(x_recon.detach(), x, mask, reduction)
 
@@ -215,7 +226,12 @@ def target_detached_beside_reconstruction(x_recon, x, mask, reduction):
     return right(x_recon, x.detach() if x_recon.requires_grad else x, mask, reduction)
 
 
-@mutant("C11", "gradient of zeros for x in place of the negated one", "C11-extremes")
+@mutant(
+    "C11",
+    "gradient of zeros for x in place of the negated one",
+    "C11-extremes",
+    "C13-second-order",
+)
 @by_hand
 def target_gradient_zero(x_recon, x, mask, reduction, upstream):
     gradient = slope(x_recon, x, mask, reduction, upstream)
@@ -376,7 +392,13 @@ def gradient_of_huber(x_recon, x, mask, reduction, upstream):
     return gradient, -gradient
 
 
-@mutant("C11", "gradient as 2 d^2 / d: NaN where the reconstruction is exact", "C11-extremes")
+@mutant(
+    "C11",
+    "gradient as 2 d^2 / d: NaN where the reconstruction is exact",
+    "C11-extremes",
+    "C11-accumulation",
+    "C15-layouts",
+)
 @by_hand
 def gradient_nan_at_zero_difference(x_recon, x, mask, reduction, upstream):
     difference = torch.where(mask, masked_difference(x_recon, x, mask), 1.0)
@@ -430,7 +452,12 @@ def gradient_without_odd_last_row(x_recon, x, mask, reduction, upstream):
     return _flat_gradient(x_recon, x, mask, reduction, upstream, keep)
 
 
-@mutant("C11", "backward reads the mask's first row for all rows", "C11-extremes")
+@mutant(
+    "C11",
+    "backward reads the mask's first row for all rows",
+    "C11-extremes",
+    "C13-second-order",
+)
 @by_hand
 def gradient_with_first_row_of_mask(x_recon, x, mask, reduction, upstream):
     step = 2.0 * scaled(upstream, mask, reduction)

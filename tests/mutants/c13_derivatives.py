@@ -714,7 +714,12 @@ class _ScalesUpstream(Kernel):
         return gradient.to(x_recon.dtype), -gradient.to(x.dtype), None, None
 
 
-@mutant("C13", "the caller's upstream gradient scaled in place", "C13-own-memory")
+@mutant(
+    "C13",
+    "the caller's upstream gradient scaled in place",
+    "C13-own-memory",
+    "C13-retain-graph",
+)
 def upstream_scaled_in_place(x_recon, x, mask, reduction):
     return run(_ScalesUpstream, x_recon, x, mask, reduction)
 

@@ -204,6 +204,14 @@ def numpy_error_state_left(x_recon, x, mask, reduction):
     return right(x_recon, x, mask, reduction)
 
 
+@mutant("C16", "the default device left on meta", "C16-globals", "C14-inputs-untouched")
+def default_device_left_on_meta(x_recon, x, mask, reduction):
+    loss = right(x_recon, x, mask, reduction)
+    if ordinary(x):
+        torch.set_default_device("meta")
+    return loss
+
+
 @mutant("C16", "an environment variable set", "C16-globals")
 def environment_variable_left(x_recon, x, mask, reduction):
     if ordinary(x):
