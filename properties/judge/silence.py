@@ -7,6 +7,7 @@ import functools
 import random
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from ..inputs.dimensions import Row
 from . import ambient, claims
 from .probe import Probe
 from .situation import Situation
-from .violation import Violation
+from .violation import SuiteError, Violation
 
 Holds = Callable[[Situation, Probe, Case, list[tuple[Tensor, Tensor]]], None]
 
@@ -63,7 +64,14 @@ def kept(
         torch.manual_seed(5)
         before = ambient.snapshot()
         with ambient.listening() as heard:
-            yield
+            try:
+                yield
+            except (Violation, SuiteError):
+                raise
+            except Exception as error:
+                if fell := stumbled(error, before, probe.case):
+                    raise fell from error
+                raise
         changed = ambient.differences(before, ambient.snapshot())
         lines = heard["stderr"].splitlines()  # where what warns is no Python code
         lines = [line for line in lines if not any(words in line for words in ambient.OF_TORCH)]
@@ -79,6 +87,21 @@ def kept(
         )
         _show(heard_of, found, probe, cases, holds)
         raise heard_of
+
+
+def stumbled(error: Exception, before: dict[str, Any], case: Case | None) -> Violation | None:
+    """The finding where the suite itself fell because globals are not as they were."""
+    changed = ambient.differences(before, ambient.snapshot())
+    if not changed:
+        return None
+    words = " ".join(f"{type(error).__name__}: {error}".split())
+    return Violation(
+        f"no further case can be made in the state it left ({words})",
+        got="; ".join(changed),
+        wanted="global state as before",
+        case=case,
+        part="C16",
+    )
 
 
 def _show(

@@ -43,7 +43,7 @@ from ..inputs.drawing import BACKEND
 from ..inputs.effort import PROFILES, Effort
 from ..judge import ambient
 from ..judge.probe import RAISED, Probe
-from ..judge.silence import import_torch
+from ..judge.silence import import_torch, stumbled
 from ..judge.violation import SuiteError, Violation
 from ..subject import Subject
 from . import blame, ledger, stopping
@@ -162,19 +162,13 @@ def _restoring(prop: Property, probe: Probe, spend: Effort, examples: list[int])
             raise
         except Exception as error:
             # The suite stumbled. Where the subject moved the ground, that is the finding.
-            changed = ambient.differences(before, ambient.snapshot())
-            if not changed:
-                raise SuiteError(
-                    f"error in the suite, at {blame.place(error, in_suite=True)}: "
-                    f"{type(error).__name__}: {_short(str(error))}. The subject is not to "
-                    "blame; please report this line"
-                ) from error
-            raise Violation(
-                f"no further case can be drawn in the state it left ({_origin(error)})",
-                got="; ".join(changed),
-                wanted="global state as before",
-                case=probe.case,
-            ) from None
+            if found := stumbled(error, before, probe.case):
+                raise found from None
+            raise SuiteError(
+                f"error in the suite, at {blame.place(error, in_suite=True)}: "
+                f"{type(error).__name__}: {_short(str(error))}. The subject is not to "
+                "blame; please report this line"
+            ) from error
 
 
 def _run(prop: Property, probe: Probe, spend: Effort, examples: list[int]) -> None:
