@@ -92,6 +92,15 @@ def test_the_mistake_in_the_javascript_port_is_found() -> None:
     assert found["C7-empty"] == "pass"
 
 
+def test_a_gradient_of_another_dtype_is_found_though_torch_would_convert_it() -> None:
+    """Before autograd sees it."""
+    outcome = conduct(stub("narrows gradients"), "C11-oracle", "quick")
+    assert outcome.state == "FAIL"
+    assert outcome.violation is not None
+    assert "has another kind than" in outcome.violation.what
+    assert "torch.float32" in outcome.violation.got
+
+
 def test_every_property_that_is_asked_can_fail() -> None:
     """A port that lies fails them all; one that refuses everything, and gives no reason, the rest.
 
