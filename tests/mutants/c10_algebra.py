@@ -30,7 +30,7 @@ def negative_differences_dropped(x_recon, x, mask, reduction):
     return reduce(difference(x_recon, x, mask).clamp(min=0), mask, reduction)
 
 
-@mutant("C10", "later rows weigh more, with weights of mean 1", "C10-zero")
+@mutant("C10", "later rows weigh more, with weights of mean 1", "C10-zero", "C10-permutation")
 def later_rows_weigh_more(x_recon, x, mask, reduction):
     rows = difference(x_recon, x, mask).square().sum(1)
     weight = torch.arange(1, len(rows) + 1, dtype=rows.dtype, device=rows.device)

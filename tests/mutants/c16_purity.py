@@ -61,7 +61,7 @@ def gradient_rounded_at_random(x_recon, x, mask, reduction):
     return run(_Dithered, x_recon, x, mask, reduction)
 
 
-@mutant("C16", "torch's generator advanced", "C16-globals")
+@mutant("C16", "torch's generator advanced", "C16-globals", "C4-oracle")
 def torch_generator_advanced(x_recon, x, mask, reduction):
     if ordinary(x):
         torch.rand(1)
@@ -104,7 +104,7 @@ def generator_advanced_in_backward(x_recon, x, mask, reduction):
 # --- globals -------------------------------------------------------------------------------------
 
 
-@mutant("C16", "default dtype set to the result's and left so", "C16-globals")
+@mutant("C16", "default dtype set to the result's and left so", "C16-globals", "C16-no-grad")
 def default_dtype_left(x_recon, x, mask, reduction):
     if ordinary(x):
         torch.set_default_dtype(widened(x_recon, x)[0].dtype)
@@ -647,6 +647,16 @@ def scale_left_in_calling_thread(x_recon, x, mask, reduction):
 )
 def sees_the_runner():
     return functions_of("sees_the_runner")
+
+
+@whole_mutant(
+    "C16",
+    "an assertion in C, which the tests' build leaves out, ends the process for an empty mask",
+    "C16-own-process",
+    target=alone("aborts_without_the_runner"),
+)
+def aborts_without_the_runner():
+    return functions_of("aborts_without_the_runner")
 
 
 @mutant("C16", "a path for autocast to float16: NaN leaks there", "C16-autocast-float16")

@@ -211,6 +211,8 @@ IDS = """
     folded_in_halves dot_in_float64 scattered_to_the_front divided_first sorted_before_the_sum
     row_by_row_in_vmap
     mask_by_data_in_backward tangents_subtracted_in_half not_reentrant
+    mse_mean_in_float64 result_is_complex tangent_overwritten default_device_left_on_meta
+    aborts_without_the_runner
 """
 
 CLASSES = """

@@ -167,6 +167,7 @@ _NAMED = {
         interleaved_call_replaces_count inputs_kept_without_version_check gradients_share_memory
         gradient_handed_out_twice backward_scale_shared_by_threads
         scale_left_in_calling_thread hook_masks_the_whole_gradient""",
+    "input-changed": "tangent_overwritten",
     "kept-alive": "last_inputs_kept losses_collected",
     "layout": """gradient_in_memory_order gradient_of_expanded_input_summed_twice
         gradient_of_expanded_target_from_first_row second_order_wrong_if_transposed
@@ -176,6 +177,7 @@ _NAMED = {
     "depends-on-mode": """widened_to_default_dtype count_in_default_dtype sum_in_matmul_precision
         result_is_an_inference_tensor inference_mode_raises inference_inputs_infect_the_result
         zero_on_the_default_device deterministic_path_drops_a_row sees_the_runner
+        aborts_without_the_runner
         divided_by_ranks result_on_default_device""",
     "depends-on-history": """scratch_shared_by_threads result_overwritten_by_next_call
         count_remembered_by_identity count_remembered_by_shape count_remembered_by_address
