@@ -88,7 +88,7 @@ ARRAYS: dict[str, Mapping[str, tuple[Any, ...]]] = {
     "large": {
         "dtypes": FEW_DTYPES[:6],
         "shape": (
-            (300, 300), (70000, 1), (1, 70000), (2, 40000), (9000, 9), (1030, 2), (1024, 1100),
+            (300, 300), (70001, 1), (1, 70001), (2, 40001), (9001, 9), (1030, 2), (1024, 1100),
         ),
         "values": ("constant", "reals", "lattice", "large", "subnormal", "inf"),
         "mask": ("full", "bernoulli", "all_but_one", "last"),

@@ -127,7 +127,7 @@ def _some_large(offered: Offered, start: int, many: int) -> tuple[tuple[Row, Cas
     return rows.numbered(picked, start + 10**6)
 
 
-_LARGE = ((300, 300), (70000, 1), (1, 70000), (2, 40000), (9000, 9))
+_LARGE = ((300, 300), (70001, 1), (1, 70001), (2, 40001), (9001, 9))
 # Arrays of which a situation asks half, since it is much or costs much. Other situations ask the
 # other half, and so do other seeds, which alone reach it where one situation has the array.
 _COSTLY = ("middle", "large", "compiled", "compiled backward")
