@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from contextlib import nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ..inputs import internals
@@ -261,29 +263,42 @@ def optimised(probe: Probe) -> None:
     "C3-without-data",
     fixed=True,
     cost=9,
-    statement="Bad meta and fake tensors are refused as others are, and another device is too.",
+    statement="Bad meta and fake tensors are refused as others are; another device is too, and so "
+    "is another number of it.",
     rationale="Planning on meta tensors should meet the errors that training would.",
-    catches="checks that are skipped, or replaced by torch's own, where there is no data",
+    catches="checks that are skipped, or replaced by torch's own, where there is no data; devices "
+    "compared by type",
     needs=(*STRICT, "data_independent"),
 )
 def without_data(probe: Probe) -> None:
     bads = [*FEW_TENSORS, *FEW_SHAPES, *REDUCTION[:1], *REDUCTION[9:12]]
-    bads += [Bad(n, "torch.empty(good.shape, dtype=good.dtype)", ValueError, ()) for n in NAMES[1:]]
-    for number, (kind, bad) in enumerate(itertools.product(("meta", "fake"), bads)):
-        if bad.make.startswith("torch.empty") and kind == "fake":
-            continue
+    asked = [*itertools.product(("meta", "fake"), bads)]
+    elsewhere = "torch.empty(good.shape, dtype=good.dtype)"
+    asked += [("meta", Bad(name, elsewhere, ValueError, ())) for name in NAMES[1:]]
+    if "cuda" in probe.claims.devices:
+        another = 'torch.empty_like(good, device="cuda:1")'
+        asked += [("fake CUDA", Bad(name, another, ValueError, ())) for name in NAMES]
+    for number, (kind, bad) in enumerate(asked):
         case, inputs = good_call(probe, number)
-        mode = internals.fake_mode() if kind == "fake" else nullcontext()
+        mode = nullcontext() if kind == "meta" else internals.fake_mode()
         with mode as fake:
 
-            def placed(tensor: Tensor, fake: Any = fake) -> Tensor:
-                placed: Tensor = tensor.to("meta") if fake is None else fake.from_tensor(tensor)
-                return placed
+            def placed(tensor: Tensor, kind: str = kind, fake: Any = fake) -> Tensor:
+                if fake is None:
+                    return tensor.to("meta")
+                same: Tensor = fake.from_tensor(tensor)
+                return torch.empty_like(same, device="cuda:0") if kind == "fake CUDA" else same
 
             given, keyword = spoilt(bad, case, inputs, placed)
-            call = partial(probe.function(case.function), *given, **keyword)
-            script = partial(placed_call, probe, bad, case, kind)
-            must_refuse(bad, f"with {kind} tensors", call, probe, case, script)
+        call = partial(_inside, mode, partial(probe.function(case.function), *given, **keyword))
+        script = partial(placed_call, probe, bad, case, kind)
+        must_refuse(bad, f"with {kind} tensors", call, probe, case, script)
+
+
+def _inside(mode: AbstractContextManager[Any], call: Callable[[], Any]) -> Any:
+    """The call in a mode that has ended before its finding is written: that takes numbers."""
+    with mode:
+        return call()
 
 
 @prop(

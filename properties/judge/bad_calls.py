@@ -99,16 +99,22 @@ def leaves(probe: Probe, bad: Bad, case: Case, name: str) -> str:
     return shown(case, probe.subject.imports, lines, source=source, device=probe.device)
 
 
+# Tensors without data, by kind: how each is made of a good one.
+PLACED = {
+    "meta": 'tensor.to("meta")',
+    "fake": "mode.from_tensor(tensor)",
+    "fake CUDA": 'torch.empty_like(mode.from_tensor(tensor), device="cuda:0")',
+}
+
+
 def placed_call(probe: Probe, bad: Bad, case: Case, kind: str) -> str:
     """The program that makes the bad call on tensors without data."""
     source = Source()
-    placed = 'tensor.to("meta")'
     lines, call = bad_call(bad, case)
     body = refusing(call, errors(bad), f"with {kind} tensors, {bad.argument} = {bad.make}")
-    made = f"x_recon, x, mask = [{placed} for tensor in (x_recon, x, mask)]"
-    if kind == "fake":
+    made = f"x_recon, x, mask = [{PLACED[kind]} for tensor in (x_recon, x, mask)]"
+    if kind != "meta":
         source.define(fake_mode)
-        made = made.replace(placed, "mode.from_tensor(tensor)")
         inside = [made, *lines, *body]
         all_lines = ["with fake_mode() as mode:", *(f"    {line}" for line in inside)]
     else:

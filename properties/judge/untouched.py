@@ -46,5 +46,6 @@ def _traits(tensor: Tensor) -> dict[str, Any]:
         "strides": (tensor.shape, tensor.stride(), tensor.storage_offset(), tensor.dtype),
         "memory": tensor.detach().untyped_storage().data_ptr(),
         "hooks": (internals.hooks(tensor), tensor.is_neg()),
+        "retains_grad": tensor.retains_grad,
         ".grad": None if not tensor.is_leaf or tensor.grad is None else id(tensor.grad),
     }

@@ -438,6 +438,17 @@ def devices_not_compared():
     return complaining(change)
 
 
+@whole_mutant("C3", "devices compared by type: the second GPU passes", "C3-without-data")
+def device_types_compared():
+    def change(error, x_recon, x, mask):
+        types = {t.device.type for t in (x_recon, x, mask)}
+        if isinstance(error, ValueError) and types == {"cuda"}:
+            return RuntimeError("Expected all tensors to be on the same device")
+        return error
+
+    return complaining(change)
+
+
 # --- reductions ----------------------------------------------------------------------------------
 
 

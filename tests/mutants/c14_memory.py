@@ -251,6 +251,13 @@ def gradient_retained(x_recon, x, mask, reduction):
 _seen: list[Any] = []
 
 
+@mutant("C14", "asks a decoder's output, and no leaf, to keep its gradient", "C14-inputs-untouched")
+def gradient_of_decoder_retained(x_recon, x, mask, reduction):
+    if ordinary(x_recon, x, mask) and x_recon.requires_grad and not x_recon.is_leaf:
+        x_recon.retain_grad()
+    return right(x_recon, x, mask, reduction)
+
+
 @mutant("C14", "the last inputs kept in a list, for debugging", "C14-nothing-kept")
 def last_inputs_kept(x_recon, x, mask, reduction):
     if ordinary(x_recon, x, mask):

@@ -659,6 +659,16 @@ def aborts_without_the_runner():
     return functions_of("aborts_without_the_runner")
 
 
+@mutant("C16", "each thread takes B // threads rows, and nobody the rest", "C16-seven-threads")
+def rest_of_the_rows_for_no_thread(x_recon, x, mask, reduction):
+    threads = torch.get_num_threads()
+    if len(x) < threads or mask.numel() < 2**15 or not ordinary(x_recon, x, mask):
+        return right(x_recon, x, mask, reduction)
+    taken = len(x) // threads * threads
+    total = masked_difference(x_recon, x, mask)[:taken].square().sum()
+    return scaled(total, mask, reduction)
+
+
 @mutant("C16", "a path for autocast to float16: NaN leaks there", "C16-autocast-float16")
 @leaks_where
 def leaks_under_autocast_to_float16(x_recon, x, mask):

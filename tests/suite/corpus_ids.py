@@ -212,7 +212,8 @@ IDS = """
     row_by_row_in_vmap
     mask_by_data_in_backward tangents_subtracted_in_half not_reentrant
     mse_mean_in_float64 result_is_complex tangent_overwritten default_device_left_on_meta
-    aborts_without_the_runner
+    aborts_without_the_runner device_types_compared rest_of_the_rows_for_no_thread
+    gradient_of_decoder_retained
 """
 
 CLASSES = """

@@ -177,7 +177,7 @@ _NAMED = {
     "depends-on-mode": """widened_to_default_dtype count_in_default_dtype sum_in_matmul_precision
         result_is_an_inference_tensor inference_mode_raises inference_inputs_infect_the_result
         zero_on_the_default_device deterministic_path_drops_a_row sees_the_runner
-        aborts_without_the_runner
+        aborts_without_the_runner rest_of_the_rows_for_no_thread
         divided_by_ranks result_on_default_device""",
     "depends-on-history": """scratch_shared_by_threads result_overwritten_by_next_call
         count_remembered_by_identity count_remembered_by_shape count_remembered_by_address
