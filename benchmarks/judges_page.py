@@ -126,13 +126,10 @@ def summary(run: dict[str, Any], entries: Corpus) -> str:
 
 
 def _seconds(seconds: float) -> str:
-    return (
-        f"{seconds:.3f}"
-        if seconds < 0.1
-        else f"{seconds:.2g}"
-        if seconds < 10
-        else f"{seconds:.0f}"
-    )
+    """Two digits; the clock that is read knows hundredths."""
+    if seconds < 0.01:
+        return "< 0.01"
+    return f"{seconds:.2g}" if seconds < 10 else f"{seconds:.0f}"
 
 
 def _table(head: Iterable[str], lines: Iterable[Iterable[str]]) -> str:
