@@ -63,15 +63,15 @@ def kept(
         np.random.seed(4)
         torch.manual_seed(5)
         before = ambient.snapshot()
-        with ambient.listening() as heard:
-            try:
+        try:
+            with ambient.listening() as heard:
                 yield
-            except (Violation, SuiteError):
-                raise
-            except Exception as error:
-                if fell := stumbled(error, before, probe.case):
-                    raise fell from error
-                raise
+        except (Violation, SuiteError):
+            raise
+        except Exception as error:
+            if fell := stumbled(error, before, probe.case):
+                raise fell from error
+            raise
         changed = ambient.differences(before, ambient.snapshot())
         lines = heard["stderr"].splitlines()  # where what warns is no Python code
         lines = [line for line in lines if not any(words in line for words in ambient.OF_TORCH)]
