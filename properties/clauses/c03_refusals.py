@@ -8,9 +8,6 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from ..inputs import internals
 from ..inputs.bad import (
     BASE,
@@ -32,7 +29,7 @@ from ..inputs.operands import Operand
 from ..inputs.values import Lattice
 from ..judge import ways
 from ..judge.apart import refused_when_optimised
-from ..judge.bad_calls import placed_call
+from ..judge.bad_calls import placed, placed_call
 from ..judge.everywhere import refused_after_good_calls, refused_there
 from ..judge.mismatches import mismatches_refused
 from ..judge.operators import nothing_computed
@@ -282,14 +279,7 @@ def without_data(probe: Probe) -> None:
         case, inputs = good_call(probe, number)
         mode = nullcontext() if kind == "meta" else internals.fake_mode()
         with mode as fake:
-
-            def placed(tensor: Tensor, kind: str = kind, fake: Any = fake) -> Tensor:
-                if fake is None:
-                    return tensor.to("meta")
-                same: Tensor = fake.from_tensor(tensor)
-                return torch.empty_like(same, device="cuda:0") if kind == "fake CUDA" else same
-
-            given, keyword = spoilt(bad, case, inputs, placed)
+            given, keyword = spoilt(bad, case, inputs, partial(placed, kind, fake))
         call = partial(_inside, mode, partial(probe.function(case.function), *given, **keyword))
         script = partial(placed_call, probe, bad, case, kind)
         must_refuse(bad, f"with {kind} tensors", call, probe, case, script)

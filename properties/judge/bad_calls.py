@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+from typing import Any
+
+import torch
+from torch import Tensor
 
 from ..inputs import text
 from ..inputs.bad import Bad
@@ -105,6 +109,12 @@ PLACED = {
     "fake": "mode.from_tensor(tensor)",
     "fake CUDA": 'torch.empty_like(mode.from_tensor(tensor), device="cuda:0")',
 }
+
+
+def placed(kind: str, mode: Any, tensor: Tensor) -> Tensor:
+    """A tensor of that kind like a good one, as the program of a finding makes it."""
+    found: Tensor = eval(PLACED[kind], {"torch": torch, "mode": mode, "tensor": tensor})
+    return found
 
 
 def placed_call(probe: Probe, bad: Bad, case: Case, kind: str) -> str:

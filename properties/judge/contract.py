@@ -187,10 +187,10 @@ class Contract:
     ) -> None:
         part = "C12" if self.truth.selected == 0 else "C11"
         like, got = getattr(inputs, name), f'{place}["{name}"]'
-        kind = f"{like.dtype}, shape {tuple(like.shape)}"
         if not isinstance(gradient, Tensor):
             what, claim = f"no gradient reaches {name}", claims.is_tensor(got)
-            return self.fail(part, what, gradient, f"one of {kind}", claim=claim)
+            kind = f"one of {like.dtype}, shape {tuple(like.shape)}"
+            return self.fail(part, what, gradient, kind, claim=claim)
         if self.siblings and name in self.siblings and isinstance(self.truth.total, str):
             return None  # an input that mapped calls share collects what the others make of it
         upstream = self.case.upstream if answer.upstream is None else answer.upstream
