@@ -5,7 +5,8 @@ from __future__ import annotations
 import subprocess
 from typing import TYPE_CHECKING, Any
 
-from ..run import stopping, trial
+from .. import ending
+from ..run import trial
 
 if TYPE_CHECKING:
     from ..inputs.cases import Case
@@ -16,7 +17,7 @@ def end_of(node: Any) -> str:
     """How a worker ended, in brackets, as far as execnet lets one ask its process."""
     process: Any = getattr(getattr(node.gateway, "_io", None), "popen", None)
     try:
-        return f" ({stopping.told(process.wait(2))})"
+        return f" ({ending.told(process.wait(2))})"
     except (AttributeError, TypeError, subprocess.TimeoutExpired):
         return ""
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import re
-import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from importlib.machinery import SourceFileLoader
 from types import CodeType
@@ -19,7 +20,9 @@ from typing import Any
 
 import torch
 
+from .. import ending
 from ..inputs.bad import FEW, LAYOUTS, NON_TENSORS, REDUCTION, SHAPES
+from ..inputs.cases import Case
 from ..inputs.effort import PROFILES
 from ..subject import load_subject
 from ..targets import digest
@@ -34,7 +37,7 @@ from .sweep import sweep
 from .violation import SuiteError, Violation
 
 _TIME = 120.0  # seconds for another Python
-_TOLD = re.compile("(violation|taken): ")
+_TOLD = re.compile("(case|bad|violation|taken): ")
 _PROGRAM = """
 import sys
 sys.path[:] = {path!r}
@@ -80,34 +83,39 @@ def right_apart(probe: Probe) -> None:
 def refused_when_optimised(probe: Probe) -> None:
     """Raise if another Python, told to drop asserts, takes what this one refuses."""
     plain = taken(probe)
-    more = [told for told in _answer(probe, "taken") if told not in plain]
+    more = [number for number in _answer(probe, "taken") if number not in plain]
     if more:
+        words = _words(more[0])
         raise Violation(
-            f"under `python -O` {len(more)} bad calls are taken, {more[0]} among them",
+            f"under `python -O` {len(more)} bad calls are taken, {words} among them",
             got="no error",
             wanted="the errors of a plain call",
             part="C3",
-            script=_without_asserts(probe, more[0]),
+            script=_bad(probe, more[0]),
         )
 
 
-def _without_asserts(probe: Probe, told: str) -> str:
-    """The program: it starts another Python for the call, which drops asserts there alone."""
-    told_of = {f"{bad.argument} = {bad.make}": n for n, bad in enumerate(_TAKEN)}
-    bad = _TAKEN[told_of[told]]
-    case, _ = good_call(probe, told_of[told])
+def _bad(probe: Probe, number: int) -> str:
+    """The program that makes a bad call, by its number, in another Python."""
+    bad = _TAKEN[number]
+    case, _ = good_call(probe, number)
     lines, call = bad_call(bad, case)
-    refusal = refusing(call, errors(bad), f"under `python -O` {told}")
-    inner = shown(case, probe.subject.imports, [*lines, *refusal])
+    refusal = refusing(call, errors(bad), f"under `python -O` {_words(number)}")
+    return _optimised(shown(case, probe.subject.imports, [*lines, *refusal]))
+
+
+def _optimised(program: str) -> str:
+    """The program that runs this one in another Python, which drops asserts there alone."""
     return "\n".join(
         [
             "import subprocess",
             "import sys",
             "",
-            f"PROGRAM = {inner!r}",
-            'done = subprocess.run([sys.executable, "-O", "-c", PROGRAM], stderr=subprocess.PIPE)',
+            f"PROGRAM = {program!r}",
+            'command = [sys.executable, "-O", "-c", PROGRAM]',
+            f"done = subprocess.run(command, capture_output=True, text=True, timeout={_TIME:g})",
             "if done.returncode:",
-            "    raise AssertionError(done.stderr.decode())",
+            '    raise AssertionError(f"it ended with {done.returncode}: {done.stderr}")',
         ]
     )
 
@@ -121,15 +129,23 @@ def _answer(probe: Probe, name: str, *, ready: bool = False) -> Any:
     subject = probe.subject
     digests = tuple(digest(file) for file in subject.sources())
     told, end = _asked(subject.target, digests, ready)
-    if name not in told:
-        kind = "a bad call" if "violation" in told else "a call"
-        raise Violation(
-            f"in a process of its own, {kind} did not return",
-            got=end,
-            wanted="an answer, or an exception",
-            part="C3" if "violation" in told else "C16",
-        )
-    return told[name]
+    if name in told:
+        return told[name]
+    if "violation" in told:
+        number = told.get("bad")
+        what, part = "a bad call", "C3"
+        script = None if number is None else _bad(probe, number)
+    else:
+        case = told.get("case")
+        what, part = "a call", "C16"
+        script = case and _optimised(Case.from_dict(case).script(subject.imports))
+    raise Violation(
+        f"in a process of its own, {what} did not return",
+        got=end,
+        wanted="an answer, or an exception",
+        part=part,
+        script=script,
+    )
 
 
 @functools.cache
@@ -143,10 +159,8 @@ def _asked(target: str, digests: tuple[str, ...], ready: bool) -> tuple[dict[str
         said, end = error.stdout or b"", f"no answer within {_TIME:g} s"
         printed = said.decode(errors="replace") if isinstance(said, bytes) else said
     else:
-        printed, end = done.stdout, f"its process ended with {done.returncode}"
-        if done.returncode < 0:
-            end = f"its process was killed by {signal.Signals(-done.returncode).name}"
-        elif done.returncode == 1 and "Traceback (most recent call last)" in done.stderr:
+        printed, end = done.stdout, f"its process ended: {ending.told(done.returncode)}"
+        if done.returncode == 1 and "Traceback (most recent call last)" in done.stderr:
             raise SuiteError(
                 f"{target} could not be tried in a process of its own: {done.stderr.strip()[-300:]}"
             )
@@ -155,13 +169,26 @@ def _asked(target: str, digests: tuple[str, ...], ready: bool) -> tuple[dict[str
 
 
 def serve(target: str, ready: bool) -> None:
-    """The other Python's part: a line with the violation, and one with the bad calls taken."""
+    """The other Python's part: a line with the violation, and one with the bad calls taken.
+
+    Lines before them say what is called next, for the case that it does not return.
+    """
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what the subject prints is no answer
+
+    def tell(name: str, value: Any) -> None:
+        print(f"{name}:", json.dumps(value), file=answers, flush=True)
+
+    def at_hand(case: Case | None) -> None:
+        if case is not None:
+            tell("case", case.to_dict())
+
     (import_torch if ready else _pull_once)()  # before caches are passed by
     SourceFileLoader.get_code = _without_cache  # type: ignore[assignment, method-assign]
-    probe = Probe(load_subject(target))
-    print("violation:", json.dumps(first_violation(probe)), flush=True)
+    probe = Probe(load_subject(target), told=at_hand)
+    tell("violation", first_violation(probe))
     if probe.claims.strict_inputs:  # others may die of them
-        print("taken:", json.dumps(taken(probe)), flush=True)
+        tell("taken", taken(probe, functools.partial(tell, "bad")))
 
 
 def _without_cache(loader: SourceFileLoader, name: str) -> CodeType:
@@ -187,13 +214,18 @@ def first_violation(probe: Probe) -> dict[str, Any] | None:
     return None
 
 
-def taken(probe: Probe) -> list[str]:
-    """The bad calls that are not refused as they should be, in words."""
+def taken(probe: Probe, tell: Callable[[int], None] = lambda number: None) -> list[int]:
+    """The numbers of the bad calls that are not refused as they should be; each is told before."""
     found = []
     for number, bad in enumerate(_TAKEN):
         case, inputs = good_call(probe, number)
         given, keyword = spoilt(bad, case, inputs)
         probe.calls += 1
+        tell(number)
         if not refuses(bad, probe.function(case.function), given, keyword):
-            found.append(f"{bad.argument} = {bad.make}")
+            found.append(number)
     return found
+
+
+def _words(number: int) -> str:
+    return f"{_TAKEN[number].argument} = {_TAKEN[number].make}"

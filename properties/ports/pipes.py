@@ -10,7 +10,6 @@ import json
 import math
 import os
 import shlex
-import signal
 import subprocess
 import tempfile
 import threading
@@ -19,6 +18,8 @@ import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import IO, Any, NamedTuple, NoReturn
+
+from .. import ending
 
 PROTOCOL = 1
 SECONDS = 10.0  # for the first line, and for an answer unless the program asks for more
@@ -224,9 +225,7 @@ class Program:
         code = self._process.poll()
         self._said.seek(0)
         lines = self._said.read().decode(errors="replace").strip().splitlines()
-        how = "closed its output" if code is None else f"ended with exit code {code}"
-        if code is not None and code < 0:
-            how = f"was killed by {signal.Signals(-code).name}"
+        how = "closed its output" if code is None else f"ended ({ending.told(code)})"
         raise NoAnswer(
             f"the program {how} before its {what} was complete",
             f"{got}; the last line on stderr: {lines[-1][:200]}" if lines else got,

@@ -25,6 +25,7 @@ from typing import Any, Literal
 import torch
 from torch import distributed
 
+from .. import ending
 from ..inputs import internals
 from ..judge.violation import SuiteError
 from ..subject import Subject
@@ -162,7 +163,8 @@ class Ranks:
         # Of a crash these lines say what it was, of a traceback the last one does.
         crash = ("what():", "Fatal Python error")
         said = [line.strip() for line in lines if line.strip().startswith(crash)] or lines[-1:]
-        words = ", ".join([f"exit code {process.exitcode}", *(line[:200] for line in said[:2])])
+        how = ending.told(process.exitcode or 0)
+        words = ", ".join([how, *(line[:200] for line in said[:2])])
         return Answer(fault="ended", words=words)
 
     def _place(self, rank: int) -> str:

@@ -25,7 +25,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import targets
+from .. import ending, targets
 from . import mistakes, stopping
 
 if TYPE_CHECKING:
@@ -298,7 +298,7 @@ def _outcome(process: Any, answer: Path, output: Path, limit: float) -> Found:
         loaded = answer.with_suffix(".loaded").is_file()
         return Found(mistakes.of_silence(limit, loaded, printed))
     printed = _last_line(output) or "nothing printed"
-    how = stopping.told(process.exitcode)
+    how = ending.told(process.exitcode)
     return Found(f"ended the process on import or in a smoke call ({how}): {printed}")
 
 

@@ -184,4 +184,12 @@ def test_a_death_in_a_process_of_its_own_is_the_subjects(
     assert outcome.state == "FAIL"
     assert outcome.violation is not None
     assert outcome.violation.what == f"in a process of its own, {what}"
-    assert outcome.violation.got == "its process was killed by SIGABRT"
+    assert outcome.violation.got == "its process ended: killed by SIGABRT"
+    program = outcome.violation.program()
+    assert program is not None
+    alone = [sys.executable, "-c", program]
+    done = subprocess.run(alone, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "it ended with -6" in done.stderr
+    right = [*alone[:2], program.replace("from aborts import", "from wavemae.models.losses import")]
+    assert subprocess.run(right, capture_output=True, check=False).returncode == 0

@@ -14,7 +14,7 @@ HOUSE = Path(wavemae.properties.__file__).parent
 FILES = sorted(file.relative_to(HOUSE) for file in HOUSE.rglob("*.py"))
 # A room may import from its own floor and those below.
 FLOORS = (
-    ("inputs", "sources", "targets"),
+    ("ending", "inputs", "sources", "targets"),
     ("judge", "ports", "subject"),
     ("ranks", "vectors"),
     ("clauses",),
