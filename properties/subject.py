@@ -190,9 +190,9 @@ def load_subject(target: str) -> Subject:
         TargetError: there is no such module, file or attribute, or it holds no loss.
     """
     if target.startswith(targets.COMMAND):
-        from .ports import port  # which makes subjects of its own
+        from .ports import first_line  # which makes subjects of its own
 
-        return port.subject_of(target.removeprefix(targets.COMMAND))
+        return first_line.subject_of(target.removeprefix(targets.COMMAND))
     place, _, attribute = targets.split(target)
     module = _import(place)
     found: Any = module

@@ -17,6 +17,7 @@ from ..inputs.effort import Effort
 from ..inputs.rows import case_of
 from . import claims, silence
 from .bits import same_bits
+from .caller import RAISED
 from .contract import (
     GRADIENT_PARTS,
     HIDING_PARTS,
@@ -28,7 +29,7 @@ from .contract import (
     truth,
     unpoisoned,
 )
-from .probe import RAISED, Probe
+from .probe import Probe
 from .situation import PLAIN, Situation
 from .untouched import Untouched
 from .violation import SuiteError, Violation

@@ -22,7 +22,8 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 
-from ..judge.probe import RAISED, Probe
+from ..judge.caller import RAISED
+from ..judge.probe import Probe
 from ..subject import Subject, load_subject
 from .jobs import Answer, Job
 

@@ -42,7 +42,8 @@ from ..inputs.cases import Case
 from ..inputs.drawing import BACKEND
 from ..inputs.effort import PROFILES, Effort
 from ..judge import ambient
-from ..judge.probe import RAISED, Probe
+from ..judge.caller import RAISED
+from ..judge.probe import Probe
 from ..judge.silence import import_torch, stumbled
 from ..judge.violation import SuiteError, Violation
 from ..subject import Subject

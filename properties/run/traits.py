@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ..inputs.cases import DEFAULT_REDUCTION
-from ..judge.probe import RAISED
+from ..judge.caller import RAISED
 from ..subject import Claims, Subject
 
 Loss = Callable[..., Any]

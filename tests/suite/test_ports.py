@@ -14,8 +14,7 @@ import jsonschema
 import pytest
 import torch
 from wavemae.properties import PROPERTIES, TargetError, conduct, load_subject
-from wavemae.properties.ports import pipes
-from wavemae.properties.ports import port as ports
+from wavemae.properties.ports import first_line, pipes
 from wavemae.properties.ports.unasked import UNASKED
 
 from wavemae import properties
@@ -43,10 +42,10 @@ def node_port(*arguments: str) -> str:
     return " ".join(["node", str(EXAMPLES / "port.js"), *arguments])
 
 
-def stub(behaviour: str) -> ports.PortSubject:
+def stub(behaviour: str) -> first_line.PortSubject:
     """A port that behaves so on questions with three rows."""
     found = load_subject(f"command:{STUB} '{behaviour}'")
-    assert isinstance(found, ports.PortSubject)
+    assert isinstance(found, first_line.PortSubject)
     return found
 
 
@@ -130,7 +129,9 @@ def test_the_examples_of_the_docs_are_lines_of_the_protocol() -> None:
     for line in lines:
         jsonschema.validate(json.loads(line), SCHEMA)
     names = set(SCHEMA["$defs"]["greeting"]["properties"])
-    assert names == set(re.findall(r"^   \| `(\w+)` \|", page, re.MULTILINE)) == set(ports.SAYS)
+    assert (
+        names == set(re.findall(r"^   \| `(\w+)` \|", page, re.MULTILINE)) == set(first_line.SAYS)
+    )
 
 
 def test_what_is_not_asked_is_named() -> None:
