@@ -6,13 +6,8 @@
 
 #include <string.h>
 
-#ifdef __linux__
-#include <sys/mman.h>
-#endif
-
 #define HELD 8192    /* elements for which handing over the interpreter's lock does not pay */
 #define FEW_PARTS 64 /* whose sums find room on the stack */
-#define MAPPED ((uintptr_t)1 << 25) /* bytes from which on glibc always maps memory afresh */
 
 static const variant *chosen;
 
@@ -100,21 +95,6 @@ static PyObject *reduced(PyObject *module, PyObject *const *args, Py_ssize_t giv
     return PyLong_FromLongLong(divisor);
 }
 
-/* A gradient is written once, on memory that the system may not have handed out yet: for large ones
-that costs more than all else, unless it comes in huge pages. glibc maps what is this large afresh
-and unmaps it when it is freed, so the advice ends with the tensor. */
-static void advise(const view *v, int64_t elements) {
-#if defined(__linux__) && defined(MADV_HUGEPAGE)
-    const uintptr_t huge = (uintptr_t)1 << 21, first = (uintptr_t)v->data;
-    const uintptr_t last = first + (uintptr_t)(elements * bytes_of(v->kind));
-    if (v->data == NULL || last - first < MAPPED) return;
-    (void)madvise((void *)((first + huge - 1) & ~(huge - 1)),
-                  (last & ~(huge - 1)) - ((first + huge - 1) & ~(huge - 1)), MADV_HUGEPAGE);
-#else
-    (void)v, (void)elements;
-#endif
-}
-
 PyDoc_STRVAR(gradients_doc,
              "gradients(threads, shape, *x_recon, *x, *mask, *for_x_recon, *for_x, upstream, "
              "divisor)\n--\n\n"
@@ -141,8 +121,6 @@ static PyObject *gradients(PyObject *module, PyObject *const *args, Py_ssize_t g
         p.views[FOR_X].data = NULL;
     }
     if (p.views[FOR_RECON].data != NULL) {
-        advise(&p.views[FOR_RECON], p.rows * p.columns);
-        advise(&p.views[FOR_X], p.rows * p.columns);
         arrange(&p);
         run(&p, chosen->gradients[is_wide(&p)], threads);
     }

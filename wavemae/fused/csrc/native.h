@@ -55,6 +55,7 @@ char *address(const view *, const place *);
 void for_strips(const problem *, const view *, const place *, strip, void *room, int64_t bytes);
 const uint8_t *mask_bytes(const problem *, const place *, uint8_t *room);
 void add_partial(partial *, const partial *);
+void populate(const problem *, const view *, int64_t part);
 
 /* The kernels as compiled for one instruction set. All take a `problem` and one of its parts. */
 typedef struct {

@@ -129,6 +129,8 @@ TARGET static void NAMED(gradients)(void *context, int64_t part) {
     const view *to = &p->views[FOR_RECON], *opposite = &p->views[FOR_X];
     REAL a_room[BLOCK], b_room[BLOCK], room[BLOCK];
     uint8_t m_room[BLOCK];
+    populate(p, to, part);
+    populate(p, opposite, part);
     for (int64_t block = first_block(p, part); block < first_block(p, part + 1); block++) {
         place at = place_of(p, block);
         sequence a = NAMED(values)(p, &p->views[X_RECON], &at, a_room);

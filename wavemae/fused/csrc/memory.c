@@ -1,0 +1,29 @@
+/* Memory that a gradient is written to, before the system has handed it out. */
+#include "native.h"
+
+#ifdef __linux__
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define MAPPED ((int64_t)1 << 25) /* bytes from which on glibc always maps memory afresh */
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* of Linux 5.14; what an older one does not know it refuses */
+#endif
+
+/* Fresh memory comes page by page as it is written, which costs more than the arithmetic. Asking
+for all pages of a part at one go costs less, and changes nothing where they are there already. */
+void populate(const problem *p, const view *v, int64_t part) {
+    const int64_t elements = p->rows * p->columns, bytes = bytes_of(v->kind);
+    const int64_t first = first_block(p, part) * BLOCK, past = first_block(p, part + 1) * BLOCK;
+    int joined = p->rows == 1 || v->row == p->columns * bytes;
+    if (v->data == NULL || elements * bytes < MAPPED) return;
+    if (p->tiled || !joined || v->column != bytes) return;
+    const uintptr_t inside = (uintptr_t)sysconf(_SC_PAGESIZE) - 1;
+    const uintptr_t from = ((uintptr_t)v->data + (uintptr_t)(first * bytes) + inside) & ~inside;
+    const uintptr_t to =
+        ((uintptr_t)v->data + (uintptr_t)((past < elements ? past : elements) * bytes)) & ~inside;
+    if (from < to) (void)madvise((void *)from, to - from, MADV_POPULATE_WRITE);
+}
+#else
+void populate(const problem *p, const view *v, int64_t part) { (void)p, (void)v, (void)part; }
+#endif
