@@ -1,6 +1,6 @@
 """A masked loss in NumPy as a subject: it has no gradients, and says so.
 
-`python -m wavemae.properties docs/numpy_loss.py:SUBJECT` runs the suite on it.
+`wavemae verify docs/numpy_loss.py:SUBJECT` runs the suite on it.
 """
 
 from __future__ import annotations
