@@ -260,7 +260,7 @@ class Screen:
 
 
 def _said(cell: Cell) -> list[str]:
-    """What a failure says, in two lines, in which what came and what was wanted have room of their own."""
+    """What a failure says, in two lines; what came and what was wanted have room of their own."""
     found = cell.counterexample
     end = ""
     if found:
