@@ -45,7 +45,7 @@ class Caller:
         device: str = "cpu",
         clause: str = "",
         told: Callable[[Case | None], None] | None = None,
-        blames: Callable[[Any, BaseException], bool] = lambda caller, error: True,
+        blames: Callable[[Caller, BaseException], bool] = lambda caller, error: True,
     ) -> None:
         self.subject = subject
         self.claims = subject.claims

@@ -42,7 +42,7 @@ from ..inputs.cases import Case
 from ..inputs.drawing import BACKEND
 from ..inputs.effort import PROFILES, Effort
 from ..judge import ambient
-from ..judge.caller import RAISED
+from ..judge.caller import RAISED, Caller
 from ..judge.probe import Probe
 from ..judge.silence import import_torch, stumbled
 from ..judge.violation import SuiteError, Violation
@@ -262,7 +262,7 @@ def _judge(prop: Property, probe: Probe, case: Case | None, spend: Effort) -> No
         ) from error
 
 
-def _subjects(probe: Probe, error: BaseException) -> bool:
+def _subjects(probe: Caller, error: BaseException) -> bool:
     """Whether an exception is the subject's and not a mistake of the suite."""
     if probe.raised in (id(error), id(error.__cause__), id(error.__context__)):
         return True

@@ -14,15 +14,15 @@
 for all pages of a part at one go costs less, and changes nothing where they are there already. */
 void populate(const problem *p, const view *v, int64_t part) {
     const int64_t elements = p->rows * p->columns, bytes = bytes_of(v->kind);
-    const int64_t first = first_block(p, part) * BLOCK, past = first_block(p, part + 1) * BLOCK;
-    int joined = p->rows == 1 || v->row == p->columns * bytes;
-    if (v->data == NULL || elements * bytes < MAPPED) return;
-    if (p->tiled || !joined || v->column != bytes) return;
+    const int64_t past = first_block(p, part + 1) * BLOCK;
     const uintptr_t inside = (uintptr_t)sysconf(_SC_PAGESIZE) - 1;
-    const uintptr_t from = ((uintptr_t)v->data + (uintptr_t)(first * bytes) + inside) & ~inside;
-    const uintptr_t to =
-        ((uintptr_t)v->data + (uintptr_t)((past < elements ? past : elements) * bytes)) & ~inside;
-    if (from < to) (void)madvise((void *)from, to - from, MADV_POPULATE_WRITE);
+    place at = place_of(p, first_block(p, part)); /* a block, and from here on the whole part */
+    if (v->data == NULL || p->tiled || elements * bytes < MAPPED) return;
+    at.count = (past < elements ? past : elements) - first_block(p, part) * BLOCK;
+    if (!in_sequence(p, v, &at, bytes)) return;
+    const uintptr_t from = (uintptr_t)address(v, &at), to = from + (uintptr_t)(at.count * bytes);
+    const uintptr_t first = (from + inside) & ~inside, last = to & ~inside; /* whole pages */
+    if (first < last) (void)madvise((void *)first, last - first, MADV_POPULATE_WRITE);
 }
 #else
 void populate(const problem *p, const view *v, int64_t part) { (void)p, (void)v, (void)part; }
