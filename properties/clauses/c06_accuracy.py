@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ..inputs.cases import FUNCTIONS, REDUCTIONS, Case, Inputs
+from ..inputs.cases import DTYPES, FUNCTIONS, REDUCTIONS, Case, Inputs
 from ..inputs.effort import Effort
 from ..inputs.grids import CALLS, some
 from ..inputs.masks import Mask
@@ -164,6 +164,19 @@ def _large(effort: Effort) -> Iterator[Case]:
                 operands.reverse()
             x_recon, x = operands
             yield Case(function, reduction, shape, x_recon, x, Mask(pattern, number))
+    if not effort.quick:
+        yield from _largest(effort.seed)
+
+
+def _largest(seed: int) -> Iterator[Case]:
+    """As many positions as the bound is for; constants, so that the exact sum costs little."""
+    shapes = ((2**24, 1), (2**22, 4), (2**17, 128), (2**12, 2**12), (4, 2**22), (1, 2**24))
+    for number, shape in enumerate(shapes, seed):
+        function, reduction = CALLS[number % len(CALLS)]
+        dtype = DTYPES[number // 3 % len(DTYPES)] if number % 3 == 0 else "float32"
+        x_recon = Operand(dtype, Constant((1.1, 0.7853, 1.9)[number % 3]))
+        x = Operand(dtype, Constant((0.0, -0.3, 0.25)[number // 2 % 3]))
+        yield Case(function, reduction, shape, x_recon, x, Mask("full", number))
 
 
 @prop(
@@ -238,16 +251,23 @@ situation(
 @prop(
     "C6-count",
     fixed=True,
-    statement="In float64, a mean over more positions than float32 can count is right.",
+    statement="In float64, a mean over more positions, or rows, than float32 can count is right.",
     rationale="From 2²⁴ on float32 misses whole numbers, and a count in it spoils the quotient.",
-    catches="n as a sum or a quotient in float32, whatever the inputs are",
-    needs=("mean", "float64"),
+    catches="n or B as a sum or a quotient in float32, whatever the inputs are",
+    needs=("float64",),
 )
 def count_beyond_float32(probe: Probe) -> None:
+    # Odd numbers of positions and of rows, above 2²⁴.
+    for reduction, shape in (("mean", (4097, 4097)), ("batch_mean", (2**24 + 1, 1))):
+        if reduction in probe.claims.reductions:
+            _mean_of_ones(probe, reduction, shape)
+
+
+def _mean_of_ones(probe: Probe, reduction: str, shape: tuple[int, int]) -> None:
     x_recon, x = (Operand("float64", Constant(value), "one_element") for value in (1.5, 0.5))
-    shape = (4097, 4097)  # an odd number of positions, above 2²⁴
     probe.selected = True
-    case = probe.fit(Case("masked_mse", "mean", shape, x_recon, x, Mask("full", 0, "one_element")))
+    mask = Mask("full", 0, "one_element")
+    case = probe.fit(Case("masked_mse", reduction, shape, x_recon, x, mask))
     one = case.but(shape=(1, 1)).build(probe.device)  # all of them are this one
     got = probe.call(case, Inputs(*(tensor.expand(shape) for tensor in one)))
     roundoffs = shape[0] * shape[1] + 8  # for any order: a tenth of what a count in float32 costs

@@ -26,13 +26,18 @@ from .situations import situation
     "unseen.",
     catches="inputs kept past torch's check of their versions",
     needs=GRADIENTS,
-    grid=lambda effort: small_grid(
-        effort,
-        shapes=((1, 1), (2, 3), (33, 40)),
-        patterns=("full", "bernoulli"),
-        pairs=(*SAME_PAIRS, ("float16", "float32")),
-        grads=GRADS,
-        share=4,
+    grid=lambda effort: (
+        _in_some_layout(number, case)
+        for number, case in enumerate(
+            small_grid(
+                effort,
+                shapes=((1, 1), (2, 3), (33, 40)),
+                patterns=("full", "bernoulli"),
+                pairs=(*SAME_PAIRS, ("float16", "float32")),
+                grads=GRADS,
+                share=4,
+            )
+        )
     ),
 )
 def changed_inputs(probe: Probe, case: Case) -> None:
@@ -54,6 +59,13 @@ def changed_inputs(probe: Probe, case: Case) -> None:
             violation.what = f"{changed} was changed before backward, and {violation.what}"
             violation.claim = violation.claim and unless_refused(violation.claim)
             raise
+
+
+def _in_some_layout(number: int, case: Case) -> Case:
+    """The case with one of its inputs in a layout that can be written to, or all contiguous."""
+    layout = ("expanded_rows", "one_element", "transposed", "strided_rows")[number // 4 % 4]
+    name = ("", "mask__layout", "x_recon__layout", "x__layout")[number % 4]
+    return case.but(**{name: layout}) if name else case
 
 
 def _changed_again(probe: Probe, case: Case, which: int) -> None:

@@ -42,17 +42,13 @@ def mask_bits(mask: Mask, shape: tuple[int, int]) -> NDArray[np.bool_]:
     if not isinstance(mask.bits, str):
         given: NDArray[np.bool_] = np.asarray(mask.bits, dtype=np.bool_).reshape(shape).copy()
         return given
-    bits = np.zeros(shape, dtype=np.bool_)
-    if count == 0:
+    bits = np.full(shape, mask.bits == "full")
+    if count == 0 or mask.bits in ("full", "empty"):
         return bits
     flat = bits.reshape(-1)
     noise = hashed(count, mask.seed).reshape(shape)
     pick = int(noise.flat[0] % np.uint64(count))
     match mask.bits:
-        case "full":
-            bits[:] = True
-        case "empty":
-            pass
         case "bernoulli":
             bits[:] = noise % np.uint64(4) != 0
         case "sparse":

@@ -56,13 +56,15 @@ def array_cases(
 
 
 def many_masked(offered: Offered) -> tuple[Row, ...]:
-    """Means over more masked positions, in rows and in columns, than a half counts one by one."""
+    """Means over more masked positions, and over more rows, than a half counts one by one."""
     levels = {name: offered.levels(name, given) for name, given in LEVELS.items()}
-    levels["call"] = tuple(call for call in levels["call"] if call[1] == "mean")
-    if not all(levels.values()):
-        return ()
-    simplest = {name: given[0] for name, given in levels.items()} | {"mask": "all_but_one"}
-    return tuple({**simplest, "shape": shape} for shape in ((2, 2051), (2051, 2)))
+    found: list[Row] = []
+    for reduction, shape in (("mean", (2, 2051)), ("mean", (2051, 2)), ("batch_mean", (2051, 2))):
+        calls = [call for call in levels["call"] if call[1] == reduction]
+        if calls and all(levels.values()):
+            simplest = {name: given[0] for name, given in levels.items()}
+            found.append({**simplest, "call": calls[0], "mask": "all_but_one", "shape": shape})
+    return tuple(found)
 
 
 def scattered(offered: Offered, seed: int, count: int) -> tuple[Row, ...]:

@@ -253,12 +253,21 @@ def written_to(call: Call, inputs: Any, names: Names) -> Found:
 
 
 def change(tensors: Any, which: int) -> None:
-    """Change one of x_recon, x and mask in place."""
+    """Change one of x_recon, x and mask in place, through what of it is expanded."""
+    own = unexpanded(tensors[which])
     with torch.no_grad():
         if which == 2:
-            tensors[2].logical_not_()
+            own.logical_not_()
         else:
-            tensors[which].mul_(-2).add_(1)
+            own.mul_(-2).add_(1)
+
+
+def unexpanded(tensor: Tensor) -> Tensor:
+    """The view of a tensor in which each number of its memory that it repeats stands once."""
+    for dimension, stride in enumerate(tensor.stride()):
+        if stride == 0 and tensor.shape[dimension] > 1:
+            tensor = tensor.narrow(dimension, 0, 1)
+    return tensor
 
 
 def changed_before_backward(
@@ -277,7 +286,9 @@ def changed_between_backwards(call: Call, inputs: Any, names: Names, which: int)
     """Second order with and without a change in place after the first, which may then raise."""
     found: Found = {"refused": False}
     for turn in ("as called", "changed"):
-        given = [t.detach().clone().requires_grad_(t.requires_grad) for t in inputs]
+        given = [unexpanded(t.detach()).clone().expand(t.shape) for t in inputs]
+        for own, tensor in zip(given, inputs, strict=True):
+            own.requires_grad_(tensor.requires_grad)
         found["loss"] = call(*given)
         leaf = next(iter(wanted(given, names).values()))
         (first,) = torch.autograd.grad(found["loss"], leaf, create_graph=True)

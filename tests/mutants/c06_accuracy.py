@@ -41,6 +41,25 @@ def rows_added_one_by_one(x_recon, x, mask, reduction):
     return normalise(_one_by_one(squares.sum(1)), mask, reduction)
 
 
+@mutant("C6", "from 2²² positions on, blocks of 1,024 rows are added one by one", "C6-large")
+def blocks_of_rows_added_one_by_one(x_recon, x, mask, reduction):
+    squares = difference(x_recon, x, mask).square()
+    if not ordinary(x_recon, x, mask) or squares.numel() < 2**22:
+        return normalise(squares.sum(), mask, reduction)
+    return normalise(
+        _one_by_one(torch.stack([b.sum() for b in squares.split(1024)])), mask, reduction
+    )
+
+
+@mutant("C6", "the number of rows in float32, whatever the inputs are", "C6-count")
+def rows_counted_in_float32(x_recon, x, mask, reduction):
+    if reduction != "batch_mean":
+        return right(x_recon, x, mask, reduction)
+    total = right(x_recon, x, mask, "sum")
+    rows = torch.tensor(max(1, x.shape[0]), dtype=torch.float32, device=x.device)
+    return total / rows.to(total.dtype)
+
+
 @mutant("C6", "float64 is added one by one, as if it had roundoffs to spare", "C6-large")
 def float64_added_one_by_one(x_recon, x, mask, reduction):
     squares = difference(x_recon, x, mask).square()

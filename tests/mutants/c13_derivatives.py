@@ -804,6 +804,38 @@ def mask_by_data_in_backward(x_recon, x, mask, reduction):
     return scaled(_MaskByData.apply(r - t, mask), mask, reduction)
 
 
+class _OneRowOfMask(torch.autograd.Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(difference, mask):
+        return torch.where(mask, difference, 0.0).square().sum()
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        difference, mask = inputs
+        ctx.row = mask.data[:1]
+        ctx.save_for_backward(difference)
+
+    @staticmethod
+    def backward(ctx, upstream):
+        (difference,) = ctx.saved_tensors
+        keep = ctx.row.expand(difference.shape)
+        return torch.where(keep, upstream * 2.0 * torch.where(keep, difference, 0.0), 0.0), None
+
+
+@mutant(
+    "C13",
+    "of a mask expanded over the rows one row is kept, by .data: a change of it goes unnoticed",
+    "C13-changed-inputs",
+)
+def one_row_of_expanded_mask_by_data(x_recon, x, mask, reduction):
+    if not ordinary(x_recon, x, mask) or mask.stride(0) != 0 or mask.shape[0] < 2:
+        return right(x_recon, x, mask, reduction)
+    r, t = widened(x_recon, x)
+    return scaled(_OneRowOfMask.apply(r - t, mask), mask, reduction)
+
+
 class _NegatesLazily(Kernel):
     @staticmethod
     def backward(ctx, upstream):

@@ -290,6 +290,19 @@ def count_in_default_dtype(x_recon, x, mask, reduction):
     return right(x_recon, x, mask, "sum") / ones.to(torch.get_default_dtype()).sum().clamp(min=1)
 
 
+@mutant(
+    "C16",
+    "the number of rows as a tensor of the default dtype: half cannot write 2,051",
+    "C16-default-float16",
+    "C16-default-bfloat16",
+)
+def rows_counted_in_default_dtype(x_recon, x, mask, reduction):
+    if reduction != "batch_mean":
+        return right(x_recon, x, mask, reduction)
+    total = right(x_recon, x, mask, "sum")
+    return total / torch.tensor(float(max(1, x.shape[0])), device=x.device)
+
+
 @mutant("C16", "sum as a matrix product: bfloat16 under autocast", "C16-autocast")
 def summed_by_matrix_product(x_recon, x, mask, reduction):
     difference = masked_difference(x_recon, x, mask)
