@@ -244,7 +244,7 @@ def in_situations(probe: Probe) -> None:
 
 @prop(
     "C3-optimised",
-    cost=9,
+    cost=11,
     fixed=True,
     statement="Under `python -O`, which drops asserts, bad input is refused as without it.",
     rationale="An assert is no check: whoever saves its time meets the broadcast.",

@@ -9,13 +9,20 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ..inputs.cases import DTYPES, FUNCTIONS, REDUCTIONS, Case, Inputs
+from ..inputs.cases import FUNCTIONS, REDUCTIONS, Case, Inputs
 from ..inputs.effort import Effort
 from ..inputs.grids import CALLS, some
 from ..inputs.masks import Mask
 from ..inputs.operands import Operand
 from ..inputs.strategies import cases
-from ..inputs.trees import additions, against_trees, largest_lost, tree_places, tree_sizes
+from ..inputs.trees import (
+    additions,
+    against_blocks,
+    against_trees,
+    largest_lost,
+    tree_places,
+    tree_sizes,
+)
 from ..inputs.values import Constant, Lattice, Palette, Recipe, Spike
 from ..judge import claims
 from ..judge.probe import Probe
@@ -169,14 +176,17 @@ def _large(effort: Effort) -> Iterator[Case]:
 
 
 def _largest(seed: int) -> Iterator[Case]:
-    """As many positions as the bound is for; constants, so that the exact sum costs little."""
+    """As many positions as the bound is for, in tall and flat shapes: what blocks of them lose."""
     shapes = ((2**24, 1), (2**22, 4), (2**17, 128), (2**12, 2**12), (4, 2**22), (1, 2**24))
+    dtypes = itertools.cycle(("float32", "float16", "float32", "bfloat16", "float64"))
     for number, shape in enumerate(shapes, seed):
-        function, reduction = CALLS[number % len(CALLS)]
-        dtype = DTYPES[number // 3 % len(DTYPES)] if number % 3 == 0 else "float32"
-        x_recon = Operand(dtype, Constant((1.1, 0.7853, 1.9)[number % 3]))
-        x = Operand(dtype, Constant((0.0, -0.3, 0.25)[number // 2 % 3]))
-        yield Case(function, reduction, shape, x_recon, x, Mask("full", number))
+        given = [against_blocks(next(dtypes), shape, number)]
+        if number % 3 == 0:  # a square of which a thousand additions each lose nearly half a unit
+            given.append(Operand(next(dtypes), Constant(1.3)))
+        for x in given:
+            function, reduction = CALLS[number % len(CALLS)]
+            zero = Operand(x.dtype, Constant(0.0))
+            yield Case(function, reduction, shape, zero, x, Mask("full", number))
 
 
 @prop(

@@ -11,7 +11,7 @@ from ..inputs.cases import Case
 from ..inputs.effort import Effort
 from ..inputs.grids import GRADS, SAME_PAIRS, sized_grid, small_grid
 from ..inputs.strategies import cases
-from ..judge import ambient, answers, ways
+from ..judge import acts, ambient, answers, ways
 from ..judge.answers import value_only
 from ..judge.apart import right_apart
 from ..judge.bits import same_bits
@@ -109,13 +109,19 @@ def globals_untouched(probe: Probe, case: Case) -> None:
         probe.pull(case, loss, inputs)
         after = ambient.snapshot()
         changed = [f"{c} (in backward)" for c in ambient.differences(before, after)]
+    refused = not changed and bool(case.grads)
+    if refused:
+        loss = probe.call(case, inputs)
+        acts.backward_of_changed(loss, inputs, case.grads)
+        after = ambient.snapshot()
+        changed = [f"{c} (in a backward that raises)" for c in ambient.differences(before, after)]
     if changed:
         words = "; ".join(changed)
         raise Violation(
             f"global state changed: {words}",
             got=words,
             wanted="as before",
-            script=partial(watching, probe, case, ambient.moved(before, after)),
+            script=partial(watching, probe, case, ambient.moved(before, after), refused=refused),
         )
 
 
@@ -160,7 +166,7 @@ def threads(probe: Probe, effort: Effort) -> None:
 
 @prop(
     "C16-own-process",
-    cost=9,
+    cost=11,
     fixed=True,
     statement="In a process of its own, from its first call on and under `python -O`, a call keeps "
     "its whole contract.",

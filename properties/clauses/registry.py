@@ -36,7 +36,8 @@ class Property:
         unavailable: why it cannot be asked of this subject on this machine, or None; called with
             the subject and the device.
         cost: properties of a higher cost start first, so that workers end together. From 9 on:
-            what imports torch's compilers (seconds), which one worker then does for all.
+            what imports torch's compilers (seconds), which one worker then does for all; 11 is what
+            another Python answers, one for all of it.
         fixed: its inputs are the same under every seed.
         empty: the property is about empty masks, so that drawing only those is no fault.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
@@ -45,6 +46,12 @@ class Cell:
     def clause(self) -> str:
         return self.identifier.partition("-")[0]
 
+    @property
+    def owner(self) -> str:
+        """The clause whose failure it is: where plain calls break it too, that of the part."""
+        plain = self.elsewhere and re.fullmatch(r"C\d+", self.part)
+        return self.part if plain else self.clause
+
 
 @dataclass
 class Table:
@@ -80,15 +87,17 @@ class Table:
     def settle(self) -> None:
         """Once all is known: what fails in plain calls too is "also" where that has its own row.
 
-        Where it has none, it stays a FAIL: nothing that was found is lost.
+        Where it has none, one of each part stays a FAIL: nothing that was found is lost.
         """
         for cells in self.cells.values():
             failing = [cell for cell in cells.values() if cell.state == "FAIL"]
             owned = any(not cell.elsewhere for cell in failing)
-            expected = {cell.clause for cell in cells.values() if cell.state == "xfail"}
-            for cell in failing:
-                if cell.elsewhere and (owned or cell.part in expected):
+            told = {cell.clause for cell in cells.values() if cell.state == "xfail"}
+            for cell in sorted(failing, key=_shortest):
+                if cell.elsewhere and (owned or cell.part in told):
                     cell.state = "also"
+                elif cell.elsewhere:
+                    told.add(cell.part)
 
     def totals(self, target: str) -> dict[str, int]:
         """Number of cells in each state."""
@@ -103,7 +112,7 @@ class Table:
         return [cell for cell in self.cells.get(target, {}).values() if cell.state == state]
 
     def _clauses(self, target: str, state: str) -> list[str]:
-        clauses = {cell.clause for cell in self._cells_in(target, state)}
+        clauses = {cell.owner for cell in self._cells_in(target, state)}
         return sorted(clauses, key=lambda clause: int(clause[1:]))
 
     def exit_code(self) -> int:
@@ -221,6 +230,11 @@ class Table:
             if file:
                 # A subject's words may hold what UTF-8 cannot write.
                 Path(file).write_text(made(), encoding="utf-8", errors="backslashreplace")
+
+
+def _shortest(cell: Cell) -> tuple[int, str]:
+    """The order in which failures are shown best by their programs."""
+    return len((cell.counterexample or {}).get("script") or ""), cell.identifier
 
 
 def _now() -> str:

@@ -206,7 +206,7 @@ class Screen:
         yield _INDENT + standing(cells)
         for kind in SEVERITIES:
             counted = Counter(
-                cell.clause for cell in cells if cell.state == "FAIL" and severity(cell) == kind
+                cell.owner for cell in cells if cell.state == "FAIL" and severity(cell) == kind
             )
             if counted:
                 names = sorted(counted, key=lambda clause: int(clause[1:]))
@@ -221,7 +221,7 @@ class Screen:
                 cell = found[0].first
                 again = cell.counterexample["again"] if cell.counterexample else ""
                 again = again or f"{self._of(target)} -k {cell.identifier}"
-                explain = f"wavemae explain {cell.clause}"
+                explain = f"wavemae explain {cell.owner}"
                 if table.narrowing and len(table.cells[target]) == 1:  # `again` was just typed
                     return [explain, f"{self._everything()}  # once it is mended"]
                 return [again, explain]

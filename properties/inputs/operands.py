@@ -34,7 +34,7 @@ def filled(operand: Operand, shape: tuple[int, int], mask: NDArray[np.bool_]) ->
     count = shape[0] * shape[1]
     given = operand.values
     array = np.asarray(given, np.float64) if isinstance(given, tuple) else given.values(count)
-    array = array.reshape(shape).copy()
+    array = array.reshape(shape)
     if operand.outside is not None:
         array[~shown(operand.layout, mask)] = operand.outside
     for position, value in operand.edits:

@@ -13,10 +13,11 @@ from .cases import Case
 from .effort import Effort
 from .masks import Mask
 from .operands import Operand
-from .values import Constant, Tree
+from .values import Constant, Spike, Tree
 
 # So many additions show that a bound is broken: more than twice the contract's.
 ENOUGH = 600
+LOST = 512  # roundoffs that a sum in blocks loses, twice the contract's
 
 
 def against_trees(effort: Effort) -> Iterator[Case]:
@@ -35,6 +36,22 @@ def against_trees(effort: Effort) -> Iterator[Case]:
                 x_recon, x = x, x_recon
             shape = ((1, size), (size, 1), (size // 64, 64))[number % 3]
             yield Case("masked_sse", "sum", shape, x_recon, x, Mask("full"), salt=number)
+
+
+def against_blocks(dtype: str, shape: tuple[int, int], number: int) -> Operand:
+    """A 1 at the beginning or the end, and on the diagonal what each block of it alone loses.
+
+    So in every block of rows or of columns, if there are more than `LOST` of them, and of positions
+    too, stands one square that is just too small to be added to the 1, and zeros.
+    """
+    rows, columns = shape
+    places = [i * rows // LOST * columns + i * columns // LOST for i in range(LOST)]
+    last = rows * columns - 1
+    if number % 2:
+        places = [last - place for place in places]
+    small = largest_lost(getattr(torch, dtype))
+    spikes = Spike(0.0, small, tuple(places[1:]))
+    return Operand(dtype, spikes, edits=((places[0], 1.0),))
 
 
 def tree_sizes(effort: Effort) -> list[int]:

@@ -228,8 +228,10 @@ def written_to(call: Call, inputs: Any, names: Names) -> Found:
     loss, after = call(*inputs), []
     tensors: Any = wanted(inputs, names)
 
+    one = torch.ones_like(loss.detach())  # the same tensor each time
+
     def pulled() -> Found:
-        found = torch.autograd.grad(loss, list(tensors.values()), retain_graph=True)
+        found = torch.autograd.grad(loss, list(tensors.values()), one, retain_graph=True)
         return dict(zip(tensors, found, strict=True))
 
     for name in names:
@@ -282,20 +284,35 @@ def changed_before_backward(
         return {"loss": loss, "refused": True}
 
 
+def backward_of_changed(loss: Any, inputs: Any, names: Names) -> None:
+    """Backward, which may raise, after all inputs were changed in place."""
+    for which in range(3):
+        with contextlib.suppress(RuntimeError):  # overlapping rows cannot be written to
+            change(inputs, which)
+    with contextlib.suppress(RuntimeError):
+        pull(loss, inputs, names, 1.0)
+
+
 def changed_between_backwards(call: Call, inputs: Any, names: Names, which: int) -> Found:
-    """Second order with and without a change in place after the first, which may then raise."""
-    found: Found = {"refused": False}
+    """Second order with and without a change in place after the first, which may then raise.
+
+    By the input and by the upstream gradient; None where backward raised.
+    """
+    found: Found = {}
     for turn in ("as called", "changed"):
         given = [unexpanded(t.detach()).clone().expand(t.shape) for t in inputs]
         for own, tensor in zip(given, inputs, strict=True):
             own.requires_grad_(tensor.requires_grad)
         found["loss"] = call(*given)
         leaf = next(iter(wanted(given, names).values()))
-        (first,) = torch.autograd.grad(found["loss"], leaf, create_graph=True)
+        upstream = torch.ones_like(found["loss"].detach(), requires_grad=True)
+        (first,) = torch.autograd.grad(found["loss"], leaf, upstream, create_graph=True)
         if turn == "changed":
             change(given, which)
-        try:
-            (found[turn],) = torch.autograd.grad(first.sum(), leaf)
-        except RuntimeError:
-            return {**found, "refused": True}
+        for by, tensor in (("input", leaf), ("upstream", upstream)):
+            found[f"{turn}, by {by}"] = None
+            with contextlib.suppress(RuntimeError):
+                (found[f"{turn}, by {by}"],) = torch.autograd.grad(
+                    first.sum(), tensor, retain_graph=True, allow_unused=True
+                )
     return found

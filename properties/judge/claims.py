@@ -144,12 +144,10 @@ def untouched() -> Claim:
     return Claim("untouched.changed()", "got == []", (Untouched,), before, gradients=True)
 
 
-def unless_refused(claim: Claim) -> Claim:
-    """The same, where backward did not raise instead, which `found` says."""
+def unless_refused(claim: Claim, refused: str = 'found["refused"]') -> Claim:
+    """The same, where backward did not raise instead, which `refused`, an expression, says."""
     return replace(
-        claim,
-        got=f'None if found["refused"] else {claim.got}',
-        holds=f'found["refused"] or {claim.holds}',
+        claim, got=f"None if {refused} else {claim.got}", holds=f"{refused} or {claim.holds}"
     )
 
 

@@ -6,7 +6,7 @@ from ..inputs import text
 from ..inputs.cases import Case
 from ..inputs.source import Source
 from ..inputs.text import tensors
-from . import ambient
+from . import acts, ambient
 from .bits import same_bits
 from .probe import Probe
 from .program import shown
@@ -28,11 +28,20 @@ def five_times(probe: Probe, case: Case) -> str:
     return shown(None, probe.subject.imports, lines, source=source)
 
 
-def watching(probe: Probe, case: Case, name: str, *, unusual: bool = False) -> str:
-    """The program: one part of the state of the process, before the call and after it."""
+def watching(
+    probe: Probe, case: Case, name: str, *, unusual: bool = False, refused: bool = False
+) -> str:
+    """The program: one part of the state of the process, before the call and after it.
+
+    Or, with `refused`, after a backward that raises, since the inputs were changed.
+    """
     source = Source()
     read = ambient.reading(name, source)
-    lines = [f"before = {read}", *_called(case, source, backward=not unusual), f"got = {read}"]
+    called = _called(case, source, backward=not (unusual or refused))
+    if refused:
+        act = source.write(acts.backward_of_changed)
+        called += [f"{act}(loss, (x_recon, x, mask), {case.grads!r})"]
+    lines = [f"before = {read}", *called, f"got = {read}"]
     if unusual:
         source.define(ambient.make_unusual)
         with_autocast = 'with torch.autocast("cpu", dtype=torch.float16):'

@@ -51,6 +51,15 @@ def blocks_of_rows_added_one_by_one(x_recon, x, mask, reduction):
     )
 
 
+@mutant("C6", "halves in blocks of 8,192 positions, which are added one by one", "C6-large")
+def blocks_of_halves_added_one_by_one(x_recon, x, mask, reduction):
+    squares = difference(x_recon, x, mask).square().flatten()
+    if not ordinary(x_recon, x, mask) or x_recon.dtype.itemsize > 2 or x.dtype.itemsize > 2:
+        return normalise(squares.sum(), mask, reduction)
+    blocks = [block.sum() for block in squares.split(8192)]
+    return normalise(_one_by_one(torch.stack(blocks)), mask, reduction)
+
+
 @mutant("C6", "the number of rows in float32, whatever the inputs are", "C6-count")
 def rows_counted_in_float32(x_recon, x, mask, reduction):
     if reduction != "batch_mean":

@@ -836,6 +836,29 @@ def one_row_of_expanded_mask_by_data(x_recon, x, mask, reduction):
     return scaled(_OneRowOfMask.apply(r - t, mask), mask, reduction)
 
 
+class _MasksByAttribute(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, gradient, mask):
+        ctx.mask = mask
+        return torch.where(mask, gradient, 0.0)
+
+    @staticmethod
+    def backward(ctx, upstream):
+        return torch.where(ctx.mask, upstream, 0.0), None
+
+
+@mutant(
+    "C13",
+    "the gradient is masked by a Function with the mask on ctx: changed before the second backward",
+    "C13-changed-inputs",
+)
+@by_hand
+def gradient_masked_by_attribute(x_recon, x, mask, reduction, upstream):
+    doubled = 2.0 * masked_difference(x_recon, x, mask)
+    gradient = doubled * scaled(upstream, mask, reduction)
+    return tuple(_MasksByAttribute.apply(each, mask) for each in (gradient, -gradient))
+
+
 class _NegatesLazily(Kernel):
     @staticmethod
     def backward(ctx, upstream):
@@ -866,6 +889,22 @@ class _HandsOutKept(Kernel):
         if torch.equal(kept["upstream"], upstream):
             return kept["found"]
         return Kernel.backward(ctx, upstream)
+
+
+class _HandsOutAgain(Kernel):
+    @staticmethod
+    def backward(ctx, upstream):
+        if torch.is_grad_enabled() or not ordinary(upstream):
+            return Kernel.backward(ctx, upstream)
+        kept = vars(ctx).get("kept")
+        if kept is None or kept[0] is not upstream or kept[1] != upstream._version:
+            kept = ctx.kept = upstream, upstream._version, Kernel.backward(ctx, upstream)
+        return kept[2]
+
+
+@mutant("C13", "for the same upstream tensor the gradient handed out before", "C13-own-memory")
+def gradient_handed_out_for_same_upstream(x_recon, x, mask, reduction):
+    return run(_HandsOutAgain, x_recon, x, mask, reduction)
 
 
 @mutant("C13", "gradient kept after the first backward and handed out again", "C13-own-memory")

@@ -133,6 +133,21 @@ def thread_count_left(x_recon, x, mask, reduction):
     return right(x_recon, x, mask, reduction)
 
 
+class _SwitchesInBackward(Kernel):
+    @staticmethod
+    def backward(ctx, upstream):
+        before = torch.get_default_dtype()
+        torch.set_default_dtype(upstream.dtype)
+        found = Kernel.backward(ctx, upstream)  # which raises where an input was changed
+        torch.set_default_dtype(before)
+        return found
+
+
+@mutant("C16", "default dtype switched in backward, and left so where that raises", "C16-globals")
+def default_dtype_left_where_backward_raises(x_recon, x, mask, reduction):
+    return run(_SwitchesInBackward, x_recon, x, mask, reduction)
+
+
 @mutant("C16", "deterministic algorithms switched on and left so", "C16-globals")
 def deterministic_algorithms_left_on(x_recon, x, mask, reduction):
     if ordinary(x):

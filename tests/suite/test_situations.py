@@ -151,10 +151,11 @@ def test_also_needs_an_owner() -> None:
     table.add("a", Cell("C8-excluded-value", "FAIL", part="C8"))
     table.add("a", Cell("C16-autocast", "FAIL", part="C8", elsewhere=True))
     table.add("b", Cell("C16-autocast", "FAIL", part="C8", elsewhere=True))
+    table.add("b", Cell("C19-grad", "FAIL", part="C8", elsewhere=True))
     table.settle()
     assert [cell.state for cell in table.cells["a"].values()] == ["FAIL", "also"]
-    assert table.cells["b"]["C16-autocast"].state == "FAIL"
-    assert table.violated("a") == ["C8"]
+    assert [cell.state for cell in table.cells["b"].values()] == ["FAIL", "also"]
+    assert table.violated("a") == table.violated("b") == ["C8"]
     (cause,) = causes(table.cells["a"].values())
     assert [cell.identifier for cell in cause.cells] == ["C8-excluded-value", "C16-autocast"]
 
