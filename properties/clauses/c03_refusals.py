@@ -226,16 +226,18 @@ def before_arithmetic(probe: Probe) -> None:
     "C3-situations",
     cost=9,
     fixed=True,
+    scaled=True,
     statement="In every situation, and after a good call, bad input is refused as in a plain call.",
     rationale="A check that is skipped where a path is fast, or gradients are off, is no check.",
     catches="checks only where something requires grad; a transform's own path; checks remembered",
     needs=STRICT,
 )
-def in_situations(probe: Probe) -> None:
+def in_situations(probe: Probe, effort: Effort) -> None:
+    shares = 80 if effort.quick else 8
     refused_after_good_calls(probe)
     for identifier, found in SITUATIONS.items():
         if found.refuses and probe.subject.missing(PROPERTIES[identifier].needs) is None:
-            refused_there(probe, found)
+            refused_there(probe, found, shares)
     if probe.claims.compile:
         refused_there(
             probe, Situation("compiled", ways.compiled(fullgraph=False), internals.often_compiled)

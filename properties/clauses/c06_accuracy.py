@@ -27,6 +27,7 @@ from ..inputs.values import Constant, Lattice, Palette, Recipe, Spike
 from ..judge import claims
 from ..judge.probe import Probe
 from ..judge.violation import Violation
+from ..subject import Claims
 from .registry import prop
 from .situations import TWO_TRAITS, situation
 
@@ -261,16 +262,22 @@ situation(
 @prop(
     "C6-count",
     fixed=True,
+    scaled=True,
     statement="In float64, a mean over more positions, or rows, than float32 can count is right.",
     rationale="From 2²⁴ on float32 misses whole numbers, and a count in it spoils the quotient.",
     catches="n or B as a sum or a quotient in float32, whatever the inputs are",
     needs=("float64",),
+    unavailable=lambda subject, device: None if _counts(subject.claims) else "it claims no mean",
 )
-def count_beyond_float32(probe: Probe) -> None:
-    # Odd numbers of positions and of rows, above 2²⁴.
-    for reduction, shape in (("mean", (4097, 4097)), ("batch_mean", (2**24 + 1, 1))):
-        if reduction in probe.claims.reductions:
-            _mean_of_ones(probe, reduction, shape)
+def count_beyond_float32(probe: Probe, effort: Effort) -> None:
+    for reduction in _counts(probe.claims)[: 1 if effort.quick else None]:
+        # Odd numbers of positions and of rows, above 2²⁴.
+        _mean_of_ones(probe, reduction, (4097, 4097) if reduction == "mean" else (2**24 + 1, 1))
+
+
+def _counts(claims: Claims) -> list[str]:
+    """The claimed reductions that divide by a count."""
+    return [reduction for reduction in claims.reductions if reduction != "sum"]
 
 
 def _mean_of_ones(probe: Probe, reduction: str, shape: tuple[int, int]) -> None:

@@ -165,7 +165,11 @@ REDUCTION = tuple(
         ("['sum']", (TypeError, ValueError), "sum|list"),
         ("('mean',)", (TypeError, ValueError), "mean|tuple"),
         ("torch.mean", (TypeError, ValueError), "mean|builtin|function"),
-        ("__import__('enum').Enum('R', {'SUM': 'sum'}).SUM", (TypeError, ValueError), "sum|enum"),
+        (
+            "__import__('enum').Enum('Kind', {'SUM': 'sum'}).SUM",
+            (TypeError, ValueError),
+            "sum|enum|kind",
+        ),
     )
 )
 BASE = Case(shape=(3, 4), mask=Mask("bernoulli", 3))

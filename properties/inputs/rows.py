@@ -6,7 +6,7 @@ import functools
 import math
 import random
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,8 @@ from .layouts import sources
 from .masks import Mask, mask_bits
 from .operands import Operand
 from .values import INF, NAN, Constant, Lattice, Reals, Spike
+
+Made = tuple[tuple[Row, Callable[[], Case]], ...]
 
 
 @functools.cache
@@ -41,16 +43,15 @@ def rows(array: str, variant: int, offered: Offered, strength: int = 2) -> tuple
     return tuple(row for row in found.values() if together(row))
 
 
-def numbered(rows: Iterable[Row], salt: int) -> tuple[tuple[Row, Case], ...]:
-    """Each row with its case, the numbers of each chosen anew."""
-    return tuple((row, case_of(row, salt + number)) for number, row in enumerate(rows))
+def numbered(rows: Sequence[Row], salt: int) -> Made:
+    """Each row with what makes its case, once; the numbers of each are chosen anew."""
+    cases = (functools.partial(case_of, row, salt + number) for number, row in enumerate(rows))
+    return tuple(zip(rows, map(functools.cache, cases), strict=True))
 
 
 @functools.cache
-def array_cases(
-    array: str, variant: int, offered: Offered, strength: int, seed: int
-) -> tuple[tuple[Row, Case], ...]:
-    """The rows of an array with their cases: the same in every situation, and so made once."""
+def array_cases(array: str, variant: int, offered: Offered, strength: int, seed: int) -> Made:
+    """The rows of an array with what makes their cases, which are the same in every situation."""
     salt = zlib.crc32(f"{array}/{variant}/{seed}".encode()) % 10**6
     return numbered(rows(array, variant, offered, strength), salt)
 
@@ -115,14 +116,18 @@ def case_of(row: Mapping[str, Any], salt: int) -> Case:
         shared=shared,
         born=row["born"],
     )
-    bits = mask_bits(mask, case.shape)
-    seen = bits.reshape(-1)[sources(mask.layout, case.shape)]
-    return _poisoned(_valued(case, row["values"], seen), row["outside"])
+    return _poisoned(_valued(case, row["values"]), row["outside"])
 
 
-def _valued(case: Case, values: str, seen: np.ndarray[Any, np.dtype[np.bool_]]) -> Case:
+def _seen(case: Case) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """The bits of the mask as its layout shows them."""
+    bits: np.ndarray[Any, np.dtype[np.bool_]] = mask_bits(case.mask, case.shape).reshape(-1)
+    return bits[sources(case.mask.layout, case.shape)]
+
+
+def _valued(case: Case, values: str) -> Case:
     salt, dtypes = case.salt, (case.x_recon.dtype, case.x.dtype)
-    selected = max(1, int(seen.sum()))
+    selected = max(1, int(_seen(case).sum())) if values == "large" else 1
     result = functools.reduce(
         torch.promote_types, (getattr(torch, d) for d in dtypes), torch.float32
     )
@@ -151,9 +156,11 @@ def _valued(case: Case, values: str, seen: np.ndarray[Any, np.dtype[np.bool_]]) 
         "inf and nan": (Lattice(salt), Lattice(salt + 1)),
     }[values]
     case = case.but(x_recon__values=x_recon, x__values=x)
-    if values not in ("nan", "inf", "inf and nan") or not seen.any():
+    if values not in ("nan", "inf", "inf and nan"):
         return case
-    masked = np.flatnonzero(seen)
+    masked = np.flatnonzero(_seen(case))
+    if masked.size == 0:
+        return case
     first, last = int(masked[salt % masked.size]), int(masked[-1])
     side = "x" if salt % 2 and not case.shared else "x_recon"
     sign = -1 if salt % 3 == 0 else 1

@@ -37,16 +37,15 @@ _OTHERS = tuple(
     for bad in (*VALUE_DTYPES, *MASK_DTYPES, *SHAPES, *LAYOUTS, *REDUCTION, *NON_TENSORS)
     if bad not in FEW
 )
-_SHARES = 8
 
 
-def refused_there(probe: Probe, found: Situation) -> None:
+def refused_there(probe: Probe, found: Situation, shares: int = 8) -> None:
     """Raise unless the bad calls that a plain call refuses are refused in a situation too.
 
     A few bad calls are tried everywhere, and a share of all others that the situation decides.
     """
-    share = zlib.crc32(found.id.encode()) % _SHARES
-    for number, bad in enumerate((*FEW, *_OTHERS[share::_SHARES])):
+    share = zlib.crc32(found.id.encode()) % shares
+    for number, bad in enumerate((*FEW, *_OTHERS[share::shares])):
         case, inputs = good_call(probe, number)
         given, keyword = spoilt(bad, case, inputs)
         function = probe.function(case.function)

@@ -8,10 +8,11 @@ their formulas. Each situation is a property of the clause that names it; sweep.
 from __future__ import annotations
 
 import contextlib
+import math
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from ..inputs import dimensions, rows
 from ..inputs.cases import Case
@@ -24,6 +25,7 @@ from .probe import Probe
 from .program import Context, itself
 
 Wrap = Callable[[Call], Call]
+_Pair = TypeVar("_Pair")
 
 
 @dataclass(frozen=True)
@@ -98,12 +100,20 @@ class Situation:
                 found += rows.array_cases("middle", other, offered, 2, spend.seed)
         if self.large and spend.profile != "quick":
             found += _some_large(offered, own, 6 if deep else 2)
-        kept = [pair for pair in found if self.only is None or self.only(pair[1])]
-        if spend.profile == "quick":
-            few = _QUICK if self.simplify and self.array != "large" else _QUICK // 5
-            kept = [pair for pair in kept if pair[1].count < 10**6]
-            kept = kept[:: max(1, -(-len(kept) // few))]
+        quick = spend.profile == "quick"
+        asked = [pair for pair in found if not quick or math.prod(pair[0]["shape"]) < 10**6]
+        if quick and self.only is None:  # before any is made
+            asked = self._few(asked)
+        kept = [(row, make()) for row, make in asked]
+        if self.only is not None:
+            kept = [pair for pair in kept if self.only(pair[1])]
+            kept = self._few(kept) if quick else kept
         return kept
+
+    def _few(self, found: list[_Pair]) -> list[_Pair]:
+        """What the quick profile asks, evenly spread."""
+        few = _QUICK if self.simplify and self.array != "large" else _QUICK // 5
+        return found[:: max(1, -(-len(found) // few))]
 
     def calls(self, probe: Probe, case: Case, contract: Contract) -> Call:
         """The subject's function for a case, reduction filled in, as it is called here."""
@@ -119,7 +129,7 @@ class Situation:
         return call
 
 
-def _some_large(offered: Offered, start: int, many: int) -> tuple[tuple[Row, Case], ...]:
+def _some_large(offered: Offered, start: int, many: int) -> rows.Made:
     """So many cases of 2¹⁶ elements or more, by the situation, and two to count high in."""
     large = [row for row in rows.rows("large", 0, offered) if row["shape"] in _LARGE]
     step = max(1, len(large) // many)
