@@ -13,6 +13,7 @@ from ..inputs.grids import (
     GRADS,
     SAME_PAIRS,
     gradcheck_cases,
+    largest_grid,
     sized_grid,
     small_grid,
 )
@@ -37,11 +38,14 @@ UPSTREAMS = (1.0, -2.5, 3.0, 0.0, 2.0**-6)
     rationale="A backward kernel has tails and blocks of its own.",
     catches="tails without a gradient; a gradient right only at the first elements",
     needs=GRADIENTS,
-    grid=lambda effort: sized_grid(
-        effort,
-        patterns=("full", "bernoulli", "all_but_one", "blocks", "one"),
-        grads=("x_recon", "x"),
-        largest=2**18,
+    grid=lambda effort: itertools.chain(
+        sized_grid(
+            effort,
+            patterns=("full", "bernoulli", "all_but_one", "blocks", "one"),
+            grads=("x_recon", "x"),
+            largest=2**18,
+        ),
+        largest_grid(effort),
     ),
 )
 def sizes(probe: Probe, case: Case) -> None:

@@ -10,7 +10,7 @@ from .effort import Effort
 from .layouts import LAYOUTS
 from .masks import MASK_PATTERNS, Mask
 from .operands import Operand
-from .values import Lattice
+from .values import NAN, Lattice
 
 SAME_PAIRS = tuple((d, d) for d in DTYPES)
 
@@ -125,3 +125,16 @@ def sized_grid(
                     )
                 )
     return thinned(cases, effort)
+
+
+def largest_grid(effort: Effort) -> Iterator[Case]:
+    """More than 2²² elements, tall, flat and square, with NaN outside; not if quick."""
+    shapes = ((2**21 + 1, 2), (3, 2**21 - 1), (2050, 2049))
+    for number, shape in enumerate(() if effort.quick else shapes, effort.seed):
+        pair = (("float32", "float32"), ("bfloat16", "float16"), ("float16", "float32"))[number % 3]
+        x_recon, x = (Operand(d, Lattice(number + n), outside=NAN) for n, d in enumerate(pair))
+        function, reduction = CALLS[number % len(CALLS)]
+        mask = Mask("bernoulli", number)
+        yield Case(
+            function, reduction, shape, x_recon, x, mask, grads=("x_recon", "x"), salt=number
+        )

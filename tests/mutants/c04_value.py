@@ -366,6 +366,12 @@ def size_of_exactly_many_blocks(x_recon, x, mask, reduction):
     return mask.numel() == LARGE
 
 
+@mutant("C4", "value of more than four million elements: a counter of 22 bits", "C4-sizes")
+@doubled
+def value_beyond_four_million(x_recon, x, mask, reduction):
+    return mask.numel() > 2**22
+
+
 @mutant("C4", "in a process group the sum is divided by the number of ranks", "C4-process-group")
 def divided_by_ranks(x_recon, x, mask, reduction):
     loss = right(x_recon, x, mask, reduction)

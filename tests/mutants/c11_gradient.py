@@ -583,6 +583,12 @@ def gradient_of_few_among_many(x_recon, x, mask, reduction):
     return mask.numel() > LARGE and mask.sum() < mask.numel() // 50
 
 
+@mutant("C11", "gradient of more than four million elements: a counter of 22 bits", "C11-sizes")
+@gradient_doubled
+def gradient_beyond_four_million(x_recon, x, mask, reduction):
+    return mask.numel() > 2**22
+
+
 # --- what backward remembers ---------------------------------------------------------------------
 
 
