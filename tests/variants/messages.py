@@ -119,6 +119,23 @@ def terse_messages():
     return sse, mse
 
 
+@whole_variant
+def type_of_a_reduction():
+    """Of a reduction that is no string the message names the type alone."""
+
+    def sse(x_recon, x, mask, *, reduction="batch_mean"):
+        if not isinstance(reduction, str):
+            kind = type(reduction).__qualname__
+            raise TypeError(f"reduction: a {kind}, where a string such as 'mean' is wanted")
+        _terse_checks(x_recon, x, mask, reduction)
+        return divided(masked_difference(x_recon, x, mask).square().sum(), mask, reduction)
+
+    def mse(x_recon, x, mask, *, reduction="mean"):
+        return sse(x_recon, x, mask, reduction=reduction)
+
+    return sse, mse
+
+
 def _checked(
     say: Any, dtype: Any, shape: Any, x_recon: Any, x: Any, mask: Any, reduction: Any
 ) -> None:
