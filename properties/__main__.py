@@ -72,8 +72,7 @@ def _judge(options: Options) -> int:
     passed = ["-c", str(SUITE), f"--rootdir={SUITE.parent}", "--noconftest"]
     passed += ["-p", "wavemae.properties.doors.plugin", "-p", "no:cacheprovider"]
     passed += ["--disable-warnings", "-qq", "--tb=no", "-rN"]
-    # Nothing in these is for the suite, and both cost seconds where no bytecode may be kept.
-    passed += ["--assert=plain", "-p", "no:hypothesispytest"]
+    passed += ["--assert=plain"]  # else Hypothesis is rewritten, where no bytecode may be kept
     said = _Held(sys.stderr)
     sys.stderr = said  # what pytest says of arguments is told in a line
     controller = Controller(options, said.release)

@@ -27,7 +27,6 @@ from ..inputs.values import Constant, Lattice, Palette, Recipe, Spike
 from ..judge import claims
 from ..judge.probe import Probe
 from ..judge.violation import Violation
-from ..subject import Claims
 from .registry import prop
 from .situations import TWO_TRAITS, situation
 
@@ -116,9 +115,10 @@ def offset(probe: Probe, case: Case) -> None:
 @prop(
     "C6-large",
     cost=8,
-    statement="Long sums stay within C6's roundoffs: constant, skewed, one huge among small.",
+    statement="Long sums stay within C6's roundoffs: constant, skewed, one huge among small, and "
+    "what blocks that are added one by one lose.",
     rationale="Constants expose the order of summation, where random data averages the error away.",
-    catches="sequential sums; torch.dot; vector_norm squared; running means",
+    catches="sequential sums, of blocks too; torch.dot; vector_norm squared; running means",
     grid=lambda effort: _large(effort),
 )
 def large(probe: Probe, case: Case) -> None:
@@ -173,19 +173,21 @@ def _large(effort: Effort) -> Iterator[Case]:
             x_recon, x = operands
             yield Case(function, reduction, shape, x_recon, x, Mask(pattern, number))
     if not effort.quick:
-        yield from _largest(effort.seed)
+        yield from _largest(effort)
 
 
-def _largest(seed: int) -> Iterator[Case]:
-    """As many positions as the bound is for, in tall and flat shapes: what blocks of them lose."""
-    shapes = ((2**24, 1), (2**22, 4), (2**17, 128), (2**12, 2**12), (4, 2**22), (1, 2**24))
+def _largest(effort: Effort) -> Iterator[Case]:
+    """As many positions as the bound is for, tall and flat: constants, and what blocks lose."""
+    shapes = [(2**20, 16), (2**17, 128), (2**12, 2**12), (16, 2**20), (4, 2**22), (1, 2**24)]
+    if effort.profile == "deep":  # loops over rows, which are right too, take minutes
+        shapes += [(2**24, 1), (2**22, 4)]
     dtypes = itertools.cycle(("float32", "float16", "float32", "bfloat16", "float64"))
-    for number, shape in enumerate(shapes, seed):
-        given = [against_blocks(next(dtypes), shape, number)]
-        if number % 3 == 0:  # a square of which a thousand additions each lose nearly half a unit
+    for number, shape in enumerate(shapes):
+        given = [against_blocks(next(dtypes), shape, from_the_end=number % 4 == 3)]
+        if number % 3 == 0:
             given.append(Operand(next(dtypes), Constant(1.3)))
         for x in given:
-            function, reduction = CALLS[number % len(CALLS)]
+            function, reduction = CALLS[(number + effort.seed) % len(CALLS)]
             zero = Operand(x.dtype, Constant(0.0))
             yield Case(function, reduction, shape, zero, x, Mask("full", number))
 
@@ -262,29 +264,16 @@ situation(
 @prop(
     "C6-count",
     fixed=True,
-    scaled=True,
-    statement="In float64, a mean over more positions, or rows, than float32 can count is right.",
+    statement="In float64, a mean over more positions than float32 can count is right.",
     rationale="From 2²⁴ on float32 misses whole numbers, and a count in it spoils the quotient.",
-    catches="n or B as a sum or a quotient in float32, whatever the inputs are",
-    needs=("float64",),
-    unavailable=lambda subject, device: None if _counts(subject.claims) else "it claims no mean",
+    catches="n as a sum or a quotient in float32, whatever the inputs are",
+    needs=("mean", "float64"),
 )
-def count_beyond_float32(probe: Probe, effort: Effort) -> None:
-    for reduction in _counts(probe.claims)[: 1 if effort.quick else None]:
-        # Odd numbers of positions and of rows, above 2²⁴.
-        _mean_of_ones(probe, reduction, (4097, 4097) if reduction == "mean" else (2**24 + 1, 1))
-
-
-def _counts(claims: Claims) -> list[str]:
-    """The claimed reductions that divide by a count."""
-    return [reduction for reduction in claims.reductions if reduction != "sum"]
-
-
-def _mean_of_ones(probe: Probe, reduction: str, shape: tuple[int, int]) -> None:
+def count_beyond_float32(probe: Probe) -> None:
     x_recon, x = (Operand("float64", Constant(value), "one_element") for value in (1.5, 0.5))
+    shape = (4097, 4097)  # an odd number of positions, above 2²⁴
     probe.selected = True
-    mask = Mask("full", 0, "one_element")
-    case = probe.fit(Case("masked_mse", reduction, shape, x_recon, x, mask))
+    case = probe.fit(Case("masked_mse", "mean", shape, x_recon, x, Mask("full", 0, "one_element")))
     one = case.but(shape=(1, 1)).build(probe.device)  # all of them are this one
     got = probe.call(case, Inputs(*(tensor.expand(shape) for tensor in one)))
     roundoffs = shape[0] * shape[1] + 8  # for any order: a tenth of what a count in float32 costs

@@ -35,9 +35,9 @@ class Property:
         scaled: the check takes the effort too, and does more in a larger profile.
         unavailable: why it cannot be asked of this subject on this machine, or None; called with
             the subject and the device.
-        cost: properties of a higher cost start first, so that workers end together. From 9 on:
-            what imports torch's compilers (seconds), which one worker then does for all; 11 is what
-            another Python answers, one for all of it.
+        cost: properties of a higher cost start first, so that workers end together, and one worker
+            has what is alike: at 11 what is asked of another Python, which answers all of it at
+            once; at 9 and 10 what imports torch's compilers (seconds).
         fixed: its inputs are the same under every seed.
         empty: the property is about empty masks, so that drawing only those is no fault.
     """

@@ -74,24 +74,24 @@ def causes(cells: Iterable[Cell]) -> list[Cause]:
     What is "also" joins the cause that it is a sign of; where there is none, as with an expected
     failure, it is left out.
     """
-    failing = sorted((cell for cell in cells if cell.state in ("FAIL", "also")), key=_order)
+    failing = sorted((cell for cell in cells if cell.state in ("FAIL", "also")), key=order)
     groups: dict[Key, list[Cell]] = {}
     for cell in failing:
         if cell.state == "FAIL":
-            groups.setdefault(_key(cell), []).append(cell)
+            groups.setdefault(key_of(cell), []).append(cell)
     leak = groups.get(("", "C8"))
     for part in ("C4", "C6"):  # NaN from outside the mask is no wrong sum
         if leak and all(_not_finite(cell) for cell in groups.get(("", part), [])):
             leak += groups.pop(("", part), [])
     for cell in failing:
-        if cell.state == "also" and _key(cell) in groups:
-            groups[_key(cell)].append(cell)
+        if cell.state == "also" and key_of(cell) in groups:
+            groups[key_of(cell)].append(cell)
     following: dict[Key, list[Key]] = {}
     behind: set[Key] = set()
     for key in groups:
         following[key] = [other for other in _followers(key, groups) if other not in behind]
         behind.update(following[key])
-    strays = [cell for cell in failing if cell.state == "also" and _key(cell) not in groups]
+    strays = [cell for cell in failing if cell.state == "also" and key_of(cell) not in groups]
     found = []
     for key, group in groups.items():
         if key in behind:
@@ -100,9 +100,9 @@ def causes(cells: Iterable[Cell]) -> list[Cause]:
         signs = [] if key[0] else [c for c in strays if _part(c) in _FOLLOW.get(key[1], ())]
         more += signs
         strays = [cell for cell in strays if cell not in signs]
-        group.sort(key=lambda cell, part=key[1]: _order(cell, part))  # type: ignore[misc]
+        group.sort(key=lambda cell, part=key[1]: order(cell, part))  # type: ignore[misc]
         found.append(Cause(severity(group[0]), tuple(group), tuple(more)))
-    return sorted(found, key=lambda cause: (SEVERITIES.index(cause.severity), _order(cause.first)))
+    return sorted(found, key=lambda cause: (SEVERITIES.index(cause.severity), order(cause.first)))
 
 
 def _followers(key: Key, groups: Iterable[Key]) -> Iterator[Key]:
@@ -120,7 +120,7 @@ def _followers(key: Key, groups: Iterable[Key]) -> Iterator[Key]:
             yield other
 
 
-def _order(cell: Cell, part: str = "") -> tuple[bool, bool, bool, bool, bool, int, int, str]:
+def order(cell: Cell, part: str = "") -> tuple[bool, bool, bool, bool, bool, int, int, str]:
     """What shows a cause best: in plain calls, with a program to be seen whole, its own clause.
 
     Of what should be refused, what is taken comes before what is refused with another error.
@@ -139,7 +139,7 @@ def _order(cell: Cell, part: str = "") -> tuple[bool, bool, bool, bool, bool, in
     )
 
 
-def _key(cell: Cell) -> Key:
+def key_of(cell: Cell) -> Key:
     """What the failures of one cause have in common: where, which part, and how, if that tells."""
     what = _what(cell)
     if ended := _ENDED.match(what):

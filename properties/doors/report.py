@@ -87,17 +87,19 @@ class Table:
     def settle(self) -> None:
         """Once all is known: what fails in plain calls too is "also" where that has its own row.
 
-        Where it has none, one of each part stays a FAIL: nothing that was found is lost.
+        Where it has none, one of each kind stays a FAIL: nothing that was found is lost.
         """
         for cells in self.cells.values():
             failing = [cell for cell in cells.values() if cell.state == "FAIL"]
             owned = any(not cell.elsewhere for cell in failing)
-            told = {cell.clause for cell in cells.values() if cell.state == "xfail"}
-            for cell in sorted(failing, key=_shortest):
-                if cell.elsewhere and (owned or cell.part in told):
+            expected = {cell.clause for cell in cells.values() if cell.state == "xfail"}
+            shown: set[causes.Key] = set()
+            for cell in sorted(failing, key=causes.order):
+                key = causes.key_of(cell)
+                if cell.elsewhere and (owned or cell.part in expected or key in shown):
                     cell.state = "also"
                 elif cell.elsewhere:
-                    told.add(cell.part)
+                    shown.add(key)
 
     def totals(self, target: str) -> dict[str, int]:
         """Number of cells in each state."""
@@ -105,7 +107,7 @@ class Table:
         return {state: counted[state] for state in STATES}
 
     def violated(self, target: str) -> list[str]:
-        """Clauses with a cell that fails, in their order."""
+        """Clauses that own a failure, in their order."""
         return self._clauses(target, "FAIL")
 
     def _cells_in(self, target: str, state: str) -> list[Cell]:
@@ -230,11 +232,6 @@ class Table:
             if file:
                 # A subject's words may hold what UTF-8 cannot write.
                 Path(file).write_text(made(), encoding="utf-8", errors="backslashreplace")
-
-
-def _shortest(cell: Cell) -> tuple[int, str]:
-    """The order in which failures are shown best by their programs."""
-    return len((cell.counterexample or {}).get("script") or ""), cell.identifier
 
 
 def _now() -> str:

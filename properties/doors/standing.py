@@ -11,10 +11,8 @@ def standing(cells: Iterable[Cell]) -> str:
     """How many of the clauses hold, do not, are not claimed, were not judged."""
     by_clause: dict[str, set[str]] = {}
     for cell in cells:
-        by_clause.setdefault(cell.clause, set())
-        by_clause.setdefault(cell.owner if cell.state == "FAIL" else cell.clause, set()).add(
-            cell.state
-        )
+        owner = cell.owner if cell.state == "FAIL" else cell.clause
+        by_clause.setdefault(owner, set()).add(cell.state)
     kinds = ("hold", "do not", "fail as expected", "not claimed", "not judged")
     named: dict[str, list[str]] = {kind: [] for kind in kinds}
     for clause in sorted(by_clause, key=lambda clause: int(clause[1:])):

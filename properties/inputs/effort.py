@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Effort:
-    """How much a profile spends: examples drawn, share of each grid, largest sizes, most cases."""
+    """How much a profile spends: examples drawn, share of each grid, usual sizes, most cases."""
 
     profile: str
     examples: int

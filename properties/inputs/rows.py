@@ -20,7 +20,7 @@ from .masks import Mask, mask_bits
 from .operands import Operand
 from .values import INF, NAN, Constant, Lattice, Reals, Spike
 
-Made = tuple[tuple[Row, Callable[[], Case]], ...]
+Makers = tuple[tuple[Row, Callable[[], Case]], ...]  # rows, each with what makes its case
 
 
 @functools.cache
@@ -43,14 +43,14 @@ def rows(array: str, variant: int, offered: Offered, strength: int = 2) -> tuple
     return tuple(row for row in found.values() if together(row))
 
 
-def numbered(rows: Sequence[Row], salt: int) -> Made:
+def numbered(given: Sequence[Row], salt: int) -> Makers:
     """Each row with what makes its case, once; the numbers of each are chosen anew."""
-    cases = (functools.partial(case_of, row, salt + number) for number, row in enumerate(rows))
-    return tuple(zip(rows, map(functools.cache, cases), strict=True))
+    makers = (functools.partial(case_of, row, salt + number) for number, row in enumerate(given))
+    return tuple(zip(given, map(functools.cache, makers), strict=True))
 
 
 @functools.cache
-def array_cases(array: str, variant: int, offered: Offered, strength: int, seed: int) -> Made:
+def array_cases(array: str, variant: int, offered: Offered, strength: int, seed: int) -> Makers:
     """The rows of an array with what makes their cases, which are the same in every situation."""
     salt = zlib.crc32(f"{array}/{variant}/{seed}".encode()) % 10**6
     return numbered(rows(array, variant, offered, strength), salt)

@@ -17,7 +17,7 @@ from .values import Constant, Spike, Tree
 
 # So many additions show that a bound is broken: more than twice the contract's.
 ENOUGH = 600
-LOST = 512  # roundoffs that a sum in blocks loses, twice the contract's
+LOST = 512  # about as many roundoffs: twice the contract's
 
 
 def against_trees(effort: Effort) -> Iterator[Case]:
@@ -38,16 +38,16 @@ def against_trees(effort: Effort) -> Iterator[Case]:
             yield Case("masked_sse", "sum", shape, x_recon, x, Mask("full"), salt=number)
 
 
-def against_blocks(dtype: str, shape: tuple[int, int], number: int) -> Operand:
-    """A 1 at the beginning or the end, and on the diagonal what each block of it alone loses.
+def against_blocks(dtype: str, shape: tuple[int, int], *, from_the_end: bool) -> Operand:
+    """A 1 at one end, and along the diagonal `LOST` squares just too small to be added to it.
 
-    So in every block of rows or of columns, if there are more than `LOST` of them, and of positions
-    too, stands one square that is just too small to be added to the 1, and zeros.
+    All else is zero. Where there are so many blocks of rows, of columns or of positions, or more,
+    none holds two of them; blocks that are added to the 1 one by one then lose them all.
     """
     rows, columns = shape
     places = [i * rows // LOST * columns + i * columns // LOST for i in range(LOST)]
     last = rows * columns - 1
-    if number % 2:
+    if from_the_end:
         places = [last - place for place in places]
     small = largest_lost(getattr(torch, dtype))
     spikes = Spike(0.0, small, tuple(places[1:]))

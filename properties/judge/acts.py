@@ -227,8 +227,7 @@ def written_to(call: Call, inputs: Any, names: Names) -> Found:
     """Gradients after another gradient, or `.grad`, was written to; each with what was done."""
     loss, after = call(*inputs), []
     tensors: Any = wanted(inputs, names)
-
-    one = torch.ones_like(loss.detach())  # the same tensor each time
+    one = torch.ones_like(loss.detach())  # made once: a backward may tell it by its identity
 
     def pulled() -> Found:
         found = torch.autograd.grad(loss, list(tensors.values()), one, retain_graph=True)
@@ -255,7 +254,7 @@ def written_to(call: Call, inputs: Any, names: Names) -> Found:
 
 
 def change(tensors: Any, which: int) -> None:
-    """Change one of x_recon, x and mask in place, through what of it is expanded."""
+    """Change one of x_recon, x and mask in place; of an expanded one, the memory that it shows."""
     own = unexpanded(tensors[which])
     with torch.no_grad():
         if which == 2:
@@ -265,7 +264,7 @@ def change(tensors: Any, which: int) -> None:
 
 
 def unexpanded(tensor: Tensor) -> Tensor:
-    """The view of a tensor in which each number of its memory that it repeats stands once."""
+    """The view of a tensor without what strides of zero repeat."""
     for dimension, stride in enumerate(tensor.stride()):
         if stride == 0 and tensor.shape[dimension] > 1:
             tensor = tensor.narrow(dimension, 0, 1)
@@ -280,7 +279,7 @@ def changed_before_backward(
     change(inputs, which)
     try:
         return {"loss": loss, "refused": False, **pull(loss, inputs, names, upstream)}
-    except RuntimeError:
+    except Exception:  # of any type
         return {"loss": loss, "refused": True}
 
 
@@ -289,7 +288,7 @@ def backward_of_changed(loss: Any, inputs: Any, names: Names) -> None:
     for which in range(3):
         with contextlib.suppress(RuntimeError):  # overlapping rows cannot be written to
             change(inputs, which)
-    with contextlib.suppress(RuntimeError):
+    with contextlib.suppress(Exception):
         pull(loss, inputs, names, 1.0)
 
 
@@ -311,7 +310,7 @@ def changed_between_backwards(call: Call, inputs: Any, names: Names, which: int)
             change(given, which)
         for by, tensor in (("input", leaf), ("upstream", upstream)):
             found[f"{turn}, by {by}"] = None
-            with contextlib.suppress(RuntimeError):
+            with contextlib.suppress(Exception):
                 (found[f"{turn}, by {by}"],) = torch.autograd.grad(
                     first.sum(), tensor, retain_graph=True, allow_unused=True
                 )

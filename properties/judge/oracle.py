@@ -23,6 +23,7 @@ from ..inputs.cases import Inputs
 SUM_ROUNDOFFS = 256  # derived at the end of CONTRACT.md
 HALF_ROUNDOFFS = 64  # of results that a subject gives in half: 256 of bfloat16's would be all
 GRADIENT_ROUNDOFFS = 16
+_MANY = 2**20  # from so many positions on it pays to look for shorter ways to the exact sum
 
 
 @dataclass(frozen=True)
@@ -88,14 +89,12 @@ def exact(inputs: Inputs) -> Exact:
     return Exact(sum_of_squares(a, b), selected, batch)
 
 
-_MANY = 2**20  # positions, whose sum takes long
-
-
 def sum_of_squares(a: NDArray[np.float64], b: NDArray[np.float64]) -> Fraction:
     """Exact Σ (a − b)².
 
     In 64-bit integers where all values are multiples of one power of two and none is 2⁵² times as
-    large, else in Python's, equal pairs counted first so that large palettes stay cheap.
+    large, else in Python's, equal pairs counted first so that large palettes stay cheap. Of many
+    pairs that are all the same one is enough.
     """
     if a.size == 0:
         return Fraction(0)

@@ -25,7 +25,7 @@ from .probe import Probe
 from .program import Context, itself
 
 Wrap = Callable[[Call], Call]
-_Pair = TypeVar("_Pair")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class Situation:
             kept = self._few(kept) if quick else kept
         return kept
 
-    def _few(self, found: list[_Pair]) -> list[_Pair]:
+    def _few(self, found: list[T]) -> list[T]:
         """What the quick profile asks, evenly spread."""
         few = _QUICK if self.simplify and self.array != "large" else _QUICK // 5
         return found[:: max(1, -(-len(found) // few))]
@@ -129,7 +129,7 @@ class Situation:
         return call
 
 
-def _some_large(offered: Offered, start: int, many: int) -> rows.Made:
+def _some_large(offered: Offered, start: int, many: int) -> rows.Makers:
     """So many cases of 2¹⁶ elements or more, by the situation, and two to count high in."""
     large = [row for row in rows.rows("large", 0, offered) if row["shape"] in _LARGE]
     step = max(1, len(large) // many)

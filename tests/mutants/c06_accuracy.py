@@ -60,15 +60,6 @@ def blocks_of_halves_added_one_by_one(x_recon, x, mask, reduction):
     return normalise(_one_by_one(torch.stack(blocks)), mask, reduction)
 
 
-@mutant("C6", "the number of rows in float32, whatever the inputs are", "C6-count")
-def rows_counted_in_float32(x_recon, x, mask, reduction):
-    if reduction != "batch_mean":
-        return right(x_recon, x, mask, reduction)
-    total = right(x_recon, x, mask, "sum")
-    rows = torch.tensor(max(1, x.shape[0]), dtype=torch.float32, device=x.device)
-    return total / rows.to(total.dtype)
-
-
 @mutant("C6", "float64 is added one by one, as if it had roundoffs to spare", "C6-large")
 def float64_added_one_by_one(x_recon, x, mask, reduction):
     squares = difference(x_recon, x, mask).square()

@@ -215,7 +215,7 @@ IDS = """
     aborts_without_the_runner device_types_compared rest_of_the_rows_for_no_thread
     gradient_of_decoder_retained
     value_beyond_four_million blocks_of_rows_added_one_by_one blocks_of_halves_added_one_by_one
-    rows_counted_in_float32 gradient_beyond_four_million one_row_of_expanded_mask_by_data
+    gradient_beyond_four_million one_row_of_expanded_mask_by_data
     gradient_masked_by_attribute gradient_handed_out_for_same_upstream
     default_dtype_left_where_backward_raises rows_counted_in_default_dtype
 """

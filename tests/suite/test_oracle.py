@@ -54,9 +54,10 @@ def test_sum_of_squares_by_three_routes() -> None:
 
 
 def test_constants_are_counted_not_summed() -> None:
-    """2²⁰ equal pairs are one multiplication."""
-    a, b = np.full(2**20, 0.1), np.zeros(2**20)
-    assert sum_of_squares(a, b) == Fraction(0.1) ** 2 * 2**20
+    """Equal pairs are one multiplication, also where there are many."""
+    for count in (2**20, 2**20 + 1):
+        a, b = np.full(count, 0.1), np.zeros(count)
+        assert sum_of_squares(a, b) == Fraction(0.1) ** 2 * count
 
 
 def test_exact_sees_only_the_mask() -> None:
@@ -177,3 +178,28 @@ def test_gradient_oracle_follows_the_formula_into_infinity() -> None:
     assert gradient_fault(right, inputs, "sum", sign=1) is None
     assert gradient_fault(-right, inputs, "sum", sign=1) is not None
     assert gradient_fault(torch.zeros_like(right), inputs, "sum", sign=1) is not None
+
+
+def test_zero_times_what_overflows_may_be_nan() -> None:
+    """C11: 2 (x_recon − x) beyond the range, times an upstream gradient of zero, and only there."""
+    inputs = Inputs(
+        torch.tensor([[3e38, 1.0]]), torch.zeros(1, 2), torch.ones(1, 2, dtype=torch.bool)
+    )
+    nan = torch.tensor([[math.nan, 0.0]])
+    assert gradient_fault(torch.zeros(1, 2), inputs, "sum", sign=1, upstream=0.0) is None
+    assert gradient_fault(nan, inputs, "sum", sign=1, upstream=0.0) is None
+    assert gradient_fault(nan.flip(1), inputs, "sum", sign=1, upstream=0.0) is not None
+    assert gradient_fault(nan, inputs, "sum", sign=1, upstream=1e-3) is not None
+
+
+def test_exact_of_what_is_large_and_sparse() -> None:
+    """Pairs that are equal are left out of a large sum, but not infinities, and one may remain."""
+    recon = torch.zeros(2**20 + 8, 1)
+    inputs = Inputs(recon, recon.clone(), torch.ones_like(recon, dtype=torch.bool))
+    assert exact(inputs).total == 0
+    recon[5], recon[-1] = 3.0, -0.5
+    assert exact(inputs).total == Fraction(37, 4)
+    inputs.mask[5] = False
+    assert exact(inputs).reduced("mean") == Fraction(1, 4) / (2**20 + 7)
+    recon[7] = inputs.x[7] = math.inf
+    assert exact(inputs).total == "nan"
