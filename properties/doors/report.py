@@ -48,7 +48,7 @@ class Cell:
 
     @property
     def owner(self) -> str:
-        """The clause whose failure it is: where plain calls break it too, that of the part."""
+        """The clause that a failure counts for, the part's where plain calls break it too."""
         plain = self.elsewhere and re.fullmatch(r"C\d+", self.part)
         return self.part if plain else self.clause
 

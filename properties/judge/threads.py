@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from functools import partial
 from typing import Any
 
 import torch
@@ -43,7 +42,6 @@ def right_in_threads(probe: Probe, effort: Effort) -> None:
         work.append((case, loss.detach().clone(), [g.clone() for g in alone]))
     wrong: list[BaseException] = []
     barrier = threading.Barrier(len(work))
-    program = partial(_program, probe, [case for case, *_ in work])
 
     def repeat(case: Case, value: Tensor, gradients: list[Tensor]) -> None:
         try:
@@ -57,7 +55,6 @@ def right_in_threads(probe: Probe, effort: Effort) -> None:
                         "a call disturbed by other threads has another value",
                         got=loss,
                         wanted=value,
-                        script=program,
                     )
                 if case.grads:
                     wrt = [getattr(inputs, name) for name in case.grads]
@@ -67,14 +64,13 @@ def right_in_threads(probe: Probe, effort: Effort) -> None:
                                 "a gradient disturbed by other threads is another one",
                                 got=a,
                                 wanted=b,
-                                script=program,
                             )
         except BaseException as error:
             if isinstance(error, Violation):
                 error.case = case
             elif probe.blames(probe, error):
                 what = f"{type(error).__name__} came out in another thread: {error}"
-                error = Violation(what, wanted="no exception", case=case, script=program)
+                error = Violation(what, wanted="no exception", case=case)
             wrong.append(error)
             barrier.abort()
 
@@ -84,6 +80,8 @@ def right_in_threads(probe: Probe, effort: Effort) -> None:
     for runner in runners:
         runner.join()
     for error in sorted(wrong, key=lambda e: not isinstance(e, Violation)):
+        if isinstance(error, Violation):  # here, for Python 3.11 cannot parse in many threads
+            error.script = _program(probe, [case for case, *_ in work])
         raise error
 
 
