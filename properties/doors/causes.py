@@ -62,7 +62,7 @@ def severity(cell: Cell) -> str:
     if _came_out(what):
         alone = cell.clause in _SITUATIONS[1:] and not cell.elsewhere
         return _EXECUTION if alone else _CRASH
-    number = _number(_part(cell))
+    number = _number(part_of(cell))
     if _NUMBER.match(what) or 4 <= number <= 13:
         return _WRONG
     return _REFUSAL if number < 4 else _MANNERS if number <= 16 else _EXECUTION
@@ -97,7 +97,7 @@ def causes(cells: Iterable[Cell]) -> list[Cause]:
         if key in behind:
             continue
         more = [cell for follower in following[key] for cell in groups[follower]]
-        signs = [] if key[0] else [c for c in strays if _part(c) in _FOLLOW.get(key[1], ())]
+        signs = [] if key[0] else [c for c in strays if part_of(c) in _FOLLOW.get(key[1], ())]
         more += signs
         strays = [cell for cell in strays if cell not in signs]
         group.sort(key=lambda cell, part=key[1]: order(cell, part))  # type: ignore[misc]
@@ -132,7 +132,7 @@ def order(cell: Cell, part: str = "") -> tuple[bool, bool, bool, bool, bool, int
         cell.elsewhere,
         bool(re.match(r"\w*(Error|Exception)\b", str(found.get("got")))),
         len(script.splitlines()) > LONGEST,
-        cell.clause != (part or _part(cell)),
+        cell.clause != (part or part_of(cell)),
         _number(cell.clause),
         len(script),
         cell.identifier,
@@ -146,7 +146,7 @@ def key_of(cell: Cell) -> Key:
         return "", "", ended[0]
     if said := _came_out(what):
         return "", "", said
-    kind, part = severity(cell), _part(cell)
+    kind, part = severity(cell), part_of(cell)
     place = cell.clause if cell.clause in _SITUATIONS and not cell.elsewhere else ""
     if kind == _WRONG:
         return place, "C4" if part in ("C1", "C2", "C3") else _WRONG if part == place else part
@@ -156,7 +156,7 @@ def key_of(cell: Cell) -> Key:
     return place, _WRONG if wrong else part
 
 
-def _part(cell: Cell) -> str:
+def part_of(cell: Cell) -> str:
     """The clause of which a part broke."""
     return cell.part if re.fullmatch(r"C\d+", cell.part) else cell.clause
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-import re
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
@@ -49,8 +48,7 @@ class Cell:
     @property
     def owner(self) -> str:
         """The clause that a failure counts for, the part's where plain calls break it too."""
-        plain = self.elsewhere and re.fullmatch(r"C\d+", self.part)
-        return self.part if plain else self.clause
+        return causes.part_of(self) if self.elsewhere else self.clause
 
 
 @dataclass
