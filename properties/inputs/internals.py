@@ -6,6 +6,7 @@ They may change in any version of torch; then this is the file to mend.
 from __future__ import annotations
 
 import contextlib
+import sys
 from typing import Any
 
 import torch
@@ -41,6 +42,58 @@ def modes() -> tuple[int, int]:
     from torch._C import _len_torch_dispatch_stack, _len_torch_function_stack
 
     return _len_torch_dispatch_stack(), _len_torch_function_stack()
+
+
+def threads_of_backward() -> bool:
+    """Whether backward may use threads; it can be set in public, and not read."""
+    return torch._C._is_multithreading_enabled()
+
+
+def saved_tensor_hooks() -> tuple[str | None, Any]:
+    """Why hooks on saved tensors are forbidden, if they are, and the pair of hooks in force."""
+    from torch._C._autograd import (
+        _saved_tensors_hooks_get_disabled_error_message,
+        _top_saved_tensors_default_hooks,
+    )
+
+    return _saved_tensors_hooks_get_disabled_error_message(), _top_saved_tensors_default_hooks(True)
+
+
+def set_saved_tensor_hooks(wanted: tuple[str | None, Any]) -> None:
+    """Allow or forbid such hooks as it was before, and take off those that came since."""
+    from torch._C import _autograd as at
+
+    at._saved_tensors_hooks_enable()
+    while saved_tensor_hooks()[1] not in (wanted[1], None):
+        at._pop_saved_tensors_default_hooks()
+    if wanted[0] is not None:
+        at._saved_tensors_hooks_disable(wanted[0])
+
+
+_SWITCHES = (
+    "accumulated_recompile_limit",
+    "assume_static_by_default",
+    "automatic_dynamic_shapes",
+    "capture_dynamic_output_shape_ops",
+    "capture_scalar_outputs",
+    "recompile_limit",
+    "specialize_int",
+    "suppress_errors",
+)
+
+
+def compiler_switches() -> dict[str, Any]:
+    """What programs set of the compiler, where it is not the default: none before its import."""
+    config: Any = sys.modules.get(f"{DYNAMO}.config")
+    default = getattr(config, "_is_default", lambda name: True)
+    return {name: getattr(config, name) for name in _SWITCHES if not default(name)}
+
+
+def set_compiler_switches(wanted: dict[str, Any]) -> None:
+    """Have `compiler_switches` return this."""
+    config: Any = sys.modules[f"{DYNAMO}.config"]
+    for name in {*compiler_switches(), *wanted}:
+        setattr(config, name, wanted.get(name, config._config[name].default))
 
 
 def print_options() -> Any:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import decimal
 import gc
 import logging
 import os
 import random
+import signal
 import sys
 import tempfile
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,6 +34,23 @@ def _product(number: float) -> float:
     return product
 
 
+def _decimal_rules() -> tuple[Any, ...]:
+    """Of the context of `decimal` what a program sets; its flags are what arithmetic sets."""
+    now = decimal.getcontext()
+    return now.prec, now.rounding, now.Emin, now.Emax, now.clamp, dict(now.traps)
+
+
+def _interpreter_hooks() -> tuple[Any, ...]:
+    hooks = sys.excepthook, sys.displayhook, sys.unraisablehook, threading.excepthook
+    return *hooks, sys.gettrace(), sys.getprofile()
+
+
+_SIGNALS = tuple(
+    int(getattr(signal, name))  # as programs print it
+    for name in ("SIGINT", "SIGTERM", "SIGFPE", "SIGSEGV", "SIGALRM", "SIGCHLD")
+    if hasattr(signal, name)  # Windows has some of them
+)
+
 _READ: dict[str, Callable[[], Any]] = {
     "default dtype": torch.get_default_dtype,
     "default device": lambda: str(torch.get_default_device()),
@@ -48,6 +68,11 @@ _READ: dict[str, Callable[[], Any]] = {
     "cuDNN deterministic": lambda: torch.backends.cudnn.deterministic,
     "TF32 in cuDNN": lambda: torch.backends.cudnn.allow_tf32,
     "warnings of torch always": torch.is_warn_always_enabled,
+    "oneDNN": lambda: torch.backends.mkldnn.enabled,
+    "filling of new memory": lambda: torch.utils.deterministic.fill_uninitialized_memory,
+    "threads of backward": internals.threads_of_backward,
+    "hooks on saved tensors": internals.saved_tensor_hooks,
+    "switches of the compiler": internals.compiler_switches,
     "print options of torch": internals.print_options,
     "dispatch and function modes": internals.modes,
     "flush of subnormals": lambda: _product(1e-40) == 0.0,
@@ -58,12 +83,17 @@ _READ: dict[str, Callable[[], Any]] = {
     "standard streams": lambda: (id(sys.stdout), id(sys.stderr)),
     "NumPy error handling": np.geterr,
     "NumPy print options": np.get_printoptions,
+    "decimal arithmetic": _decimal_rules,
     "garbage collector": lambda: (gc.isenabled(), gc.get_threshold()),
-    "excepthook": lambda: sys.excepthook,
+    "hooks of the interpreter": _interpreter_hooks,
+    "signal handlers": lambda: {number: signal.getsignal(number) for number in _SIGNALS},
     "root logger": lambda: (logging.root.level, list(logging.root.handlers), logging.root.disabled),
+    "disabled logging": lambda: logging.root.manager.disable,
+    "how warnings are shown": lambda: warnings.showwarning,
     "current directory": os.getcwd,
     "environment": lambda: dict(os.environ),
     "recursion limit": sys.getrecursionlimit,
+    "switch interval of threads": sys.getswitchinterval,
 }
 
 
@@ -98,6 +128,12 @@ _QUICK = tuple(
         "current directory",
         "dispatch and function modes",
         "default device",
+        "filling of new memory",
+        "hooks on saved tensors",
+        "switches of the compiler",
+        "decimal arithmetic",
+        "hooks of the interpreter",
+        "signal handlers",
     )
 )
 
@@ -129,6 +165,7 @@ def restored() -> Iterator[None]:
         torch.get_rng_state(),
     )
     before, environment = snapshot(), dict(os.environ)
+    rules = decimal.getcontext().copy()
 
     def environment_as_before() -> None:
         os.environ.clear()
@@ -138,6 +175,17 @@ def restored() -> Iterator[None]:
         enabled, thresholds = before["garbage collector"]
         gc.set_threshold(*thresholds)
         (gc.enable if enabled else gc.disable)()
+
+    def interpreter_as_before() -> None:
+        *hooks, trace, profile = before["hooks of the interpreter"]
+        sys.excepthook, sys.displayhook, sys.unraisablehook, threading.excepthook = hooks
+        sys.settrace(trace)
+        sys.setprofile(profile)
+
+    def signals_as_before() -> None:
+        for number, handler in before["signal handlers"].items():
+            if signal.getsignal(number) != handler is not None:
+                signal.signal(number, handler)
 
     def root_logger_as_before() -> None:
         logging.root.level, logging.root.handlers[:], logging.root.disabled = before["root logger"]
@@ -169,6 +217,19 @@ def restored() -> Iterator[None]:
         "warnings of torch always": lambda: torch.set_warn_always(
             before["warnings of torch always"]
         ),
+        "oneDNN": lambda: setattr(torch.backends.mkldnn, "enabled", before["oneDNN"]),
+        "filling of new memory": lambda: setattr(
+            torch.utils.deterministic, "fill_uninitialized_memory", before["filling of new memory"]
+        ),
+        "threads of backward": lambda: torch.autograd.set_multithreading_enabled(
+            before["threads of backward"]
+        ),
+        "hooks on saved tensors": lambda: internals.set_saved_tensor_hooks(
+            before["hooks on saved tensors"]
+        ),
+        "switches of the compiler": lambda: internals.set_compiler_switches(
+            before["switches of the compiler"]
+        ),
         "print options of torch": lambda: torch.set_printoptions(
             **before["print options of torch"]
         ),
@@ -178,12 +239,18 @@ def restored() -> Iterator[None]:
         "random state of NumPy": lambda: np.random.set_state(numpy_state),
         "NumPy error handling": lambda: np.seterr(**before["NumPy error handling"]),
         "NumPy print options": lambda: np.set_printoptions(**before["NumPy print options"]),
+        "decimal arithmetic": lambda: decimal.setcontext(rules),
         "garbage collector": collector_as_before,
-        "excepthook": lambda: setattr(sys, "excepthook", before["excepthook"]),
+        "hooks of the interpreter": interpreter_as_before,
+        "signal handlers": signals_as_before,
         "root logger": root_logger_as_before,
+        "disabled logging": lambda: logging.disable(before["disabled logging"]),
         "current directory": lambda: os.chdir(before["current directory"]),
         "environment": environment_as_before,
         "recursion limit": lambda: sys.setrecursionlimit(before["recursion limit"]),
+        "switch interval of threads": lambda: sys.setswitchinterval(
+            before["switch interval of threads"]
+        ),
     }
     undo["deterministic warn-only"] = undo["deterministic algorithms"]
     try:
@@ -210,6 +277,10 @@ def make_unusual() -> None:
     torch.set_anomaly_enabled(True, check_nan=False)
     torch.set_float32_matmul_precision("high")
     torch.set_flush_denormal(True)
+    torch.autograd.set_multithreading_enabled(False)
+    torch.backends.mkldnn.enabled = False
+    decimal.getcontext().prec = 11
+    sys.setprofile(lambda *_: None)
     np.seterr(all="ignore")
     warnings.simplefilter("error")
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import decimal
 import gc
 import logging
 import os
 import random
+import signal
 import sys
 import threading
 import time
@@ -216,6 +218,70 @@ def warnings_filter_left(x_recon, x, mask, reduction):
 def numpy_error_state_left(x_recon, x, mask, reduction):
     if ordinary(x):
         np.seterr(all="ignore")
+    return right(x_recon, x, mask, reduction)
+
+
+@mutant("C16", "the precision of decimal arithmetic set for an exact sum", "C16-globals")
+def decimal_precision_left(x_recon, x, mask, reduction):
+    if ordinary(x):
+        decimal.getcontext().prec = 50
+    return right(x_recon, x, mask, reduction)
+
+
+@mutant("C16", "the compiler told to suppress its errors from now on", "C16-globals")
+def compiler_errors_suppressed(x_recon, x, mask, reduction):
+    if ordinary(x):
+        torch._dynamo.config.suppress_errors = True
+    return right(x_recon, x, mask, reduction)
+
+
+@mutant("C16", "hooks on saved tensors forbidden and left so", "C16-globals")
+def saved_tensor_hooks_left_forbidden(x_recon, x, mask, reduction):
+    if ordinary(x):
+        torch._C._autograd._saved_tensors_hooks_disable("not beside this loss")
+    return right(x_recon, x, mask, reduction)
+
+
+@mutant("C16", "Ctrl-C ignored during the sums and ever after", "C16-globals")
+def interrupts_left_ignored(x_recon, x, mask, reduction):
+    loss = right(x_recon, x, mask, reduction)
+    if ordinary(x) and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return loss
+
+
+@mutant("C16", "oneDNN switched on and left so", "C16-globals")
+def onednn_left_on(x_recon, x, mask, reduction):
+    if ordinary(x):
+        torch.backends.mkldnn.enabled = True
+    return right(x_recon, x, mask, reduction)
+
+
+@mutant("C16", "backward kept in one thread and left so", "C16-globals")
+def backward_left_in_one_thread(x_recon, x, mask, reduction):
+    if ordinary(x):
+        torch.autograd.set_multithreading_enabled(False)
+    return right(x_recon, x, mask, reduction)
+
+
+@mutant("C16", "logging switched off and left so", "C16-globals")
+def logging_left_disabled(x_recon, x, mask, reduction):
+    if ordinary(x):
+        logging.disable(logging.WARNING)
+    return right(x_recon, x, mask, reduction)
+
+
+@mutant("C16", "threads switched less often, and left so", "C16-globals")
+def switch_interval_left(x_recon, x, mask, reduction):
+    if ordinary(x):
+        sys.setswitchinterval(0.5)
+    return right(x_recon, x, mask, reduction)
+
+
+@mutant("C16", "profiling of Python switched off during the sums and not on again", "C16-globals")
+def profiling_left_off(x_recon, x, mask, reduction):
+    if ordinary(x):
+        sys.setprofile(None)
     return right(x_recon, x, mask, reduction)
 
 

@@ -217,7 +217,10 @@ IDS = """
     value_beyond_four_million blocks_of_rows_added_one_by_one blocks_of_halves_added_one_by_one
     gradient_beyond_four_million one_row_of_expanded_mask_by_data
     gradient_masked_by_attribute gradient_handed_out_for_same_upstream
-    default_dtype_left_where_backward_raises rows_counted_in_default_dtype
+    default_dtype_left_where_backward_raises rows_counted_in_default_dtype decimal_precision_left
+    compiler_errors_suppressed saved_tensor_hooks_left_forbidden interrupts_left_ignored
+    onednn_left_on backward_left_in_one_thread logging_left_disabled switch_interval_left
+    profiling_left_off
 """
 
 CLASSES = """
