@@ -178,12 +178,13 @@ def own_process(probe: Probe) -> None:
     right_apart(probe)
 
 
-situation(
+NO_GRAD = situation(
     "C16-no-grad",
     "Under torch.no_grad, a call keeps its whole contract.",
     catches="a fast path where nothing is recorded",
     around=torch.no_grad,
     derive=value_only,
+    threaded=True,
 )
 situation(
     "C16-inference-mode",
@@ -191,8 +192,9 @@ situation(
     catches="in-place tricks that inference mode forbids",
     around=torch.inference_mode,
     derive=value_only,
+    threaded=True,
 )
-situation(
+AUTOCAST = situation(
     "C16-autocast",
     "Under autocast to bfloat16, its backward outside, a call keeps its whole contract.",
     catches="operators that autocast moves to half",
@@ -204,7 +206,7 @@ situation(
     catches="operators that autocast moves to half",
     wrap=ways.autocast(torch.float16),
 )
-situation(
+DEFAULT_DTYPE = situation(
     "C16-default-dtype",
     "With float64 as default dtype, a call keeps its whole contract.",
     catches="constants, counts and zeros made in the default dtype",

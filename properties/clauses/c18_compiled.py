@@ -20,8 +20,9 @@ from ..judge import claims, compiling, ways
 from ..judge.probe import Probe
 from ..judge.program import Scene
 from ..judge.violation import Violation
+from .c16_purity import AUTOCAST
 from .registry import prop
-from .situations import situation
+from .situations import situation, together
 
 
 def _every_call(probe: Probe) -> Callable[[Tensor, Tensor, Tensor], tuple[Any, ...]]:
@@ -180,7 +181,7 @@ def exports(probe: Probe, case: Case, effort: Effort) -> None:
         _right_losses(probe, program, again, "exported", scene)
 
 
-situation(
+ANY_SIZE = situation(
     "C18-any-size",
     "Compiled with dynamic shapes, at sizes 0 and 1 too, a call keeps its whole contract.",
     catches="a branch on a size that was traced at another; a path for compilers alone",
@@ -213,4 +214,14 @@ situation(
     simplify=False,
     refuses=False,
     draws=0,
+)
+together(
+    "C18-autocast",
+    "Compiled with dynamic shapes, under autocast to bfloat16, a call keeps its whole contract.",
+    catches="a path for compilers alone, with operators that autocast moves to half",
+    needs=("compile",),
+    cost=10,
+    draws=0,
+    mode=AUTOCAST,
+    transform=ANY_SIZE,
 )

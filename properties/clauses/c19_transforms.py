@@ -11,8 +11,9 @@ from ..judge import answers, claims, derivatives, oracle, transformed, ways
 from ..judge.derivatives import APART, apart
 from ..judge.probe import Probe
 from ..judge.violation import Violation
+from .c16_purity import AUTOCAST, DEFAULT_DTYPE, NO_GRAD
 from .registry import prop
-from .situations import situation
+from .situations import situation, together
 
 
 @prop(
@@ -75,8 +76,9 @@ situation(
     wrap=ways.vmapped((0, 0, 0)),
     array="small",
     ordered=False,
+    threaded=True,
 )
-situation(
+VMAP = situation(
     "C19-vmap-1-0-2",
     "Under torch.func.vmap with in_dims=(1, 0, 2), a call keeps its whole contract.",
     catches="no vmap rule; a sum over the mapped dimension; right only when all is mapped",
@@ -175,8 +177,9 @@ situation(
     catches="`requires_grad` asked of what func wraps",
     needs=_GRADIENTS,
     derive=derivatives.func_grad,
+    threaded=True,
 )
-situation(
+VMAP_OF_GRAD = situation(
     "C19-vmap-of-grad",
     "Under vmap(grad), a call keeps its whole contract.",
     catches="a backward without a vmap rule",
@@ -200,7 +203,7 @@ situation(
     derive=answers.batched_upstream,
     array="small",
 )
-situation(
+JVP = situation(
     "C19-jvp",
     "Under torch.func.jvp, a call keeps its whole contract.",
     catches="a missing or wrong jvp",
@@ -208,4 +211,53 @@ situation(
     derive=derivatives.jvp,
     only=apart,
     because=APART,
+)
+
+together(
+    "C19-vmap-no-grad",
+    "Under vmap where no gradients are recorded, a call keeps its whole contract.",
+    catches="a second path where nothing is recorded, without a rule for vmap",
+    needs=_TRANSFORMS,
+    mode=NO_GRAD,
+    transform=VMAP,
+)
+together(
+    "C19-vmap-autocast",
+    "Under vmap inside autocast, a call keeps its whole contract.",
+    catches="a rule for vmap that sums by a matrix product",
+    needs=_TRANSFORMS,
+    mode=AUTOCAST,
+    transform=VMAP,
+)
+together(
+    "C19-vmap-of-grad-default-dtype",
+    "Under vmap(grad) with float64 as default dtype, a call keeps its whole contract.",
+    catches="rules for vmap that count or pad in the default dtype",
+    needs=_GRADIENTS,
+    mode=DEFAULT_DTYPE,
+    transform=VMAP_OF_GRAD,
+)
+together(
+    "C19-jvp-no-grad",
+    "Under jvp where no gradients are recorded, a call keeps its whole contract.",
+    catches="tangents dropped with the graph: no_grad leaves forward mode on",
+    needs=(*_GRADIENTS, "forward_mode"),
+    mode=NO_GRAD,
+    transform=JVP,
+)
+together(
+    "C19-jvp-autocast",
+    "Under jvp of a call inside autocast, a call keeps its whole contract.",
+    catches="tangents multiplied by a matrix product",
+    needs=(*_GRADIENTS, "forward_mode"),
+    mode=AUTOCAST,
+    transform=JVP,
+)
+together(
+    "C19-jvp-default-dtype",
+    "Under jvp with float64 as default dtype, a call keeps its whole contract.",
+    catches="tangents made in the default dtype",
+    needs=(*_GRADIENTS, "forward_mode"),
+    mode=DEFAULT_DTYPE,
+    transform=JVP,
 )

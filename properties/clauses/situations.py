@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from ..inputs import dimensions
 from ..inputs.cases import Case
 from ..inputs.rows import case_of
+from ..judge import situation as judged
 from ..judge.probe import Probe
 from ..judge.situation import Situation
 from ..judge.sweep import ask, sweep
@@ -17,10 +18,24 @@ from .registry import prop
 
 TWO_TRAITS = "mistakes that need two traits together: a dtype and a layout, a size and a mask"
 SITUATIONS: dict[str, Situation] = {}
+_OF_A_PROPERTY = ("catches", "needs", "cost", "rationale", "draws", "empty", "unavailable")
 
 
-def situation(
-    identifier: str,
+def situation(identifier: str, statement: str, **given: Any) -> Situation:
+    """Register a situation, by its slots, as a property, by what `registered` takes."""
+    own = {name: given.pop(name) for name in _OF_A_PROPERTY if name in given}
+    return registered(Situation(identifier, **given), statement, **own)
+
+
+def together(
+    identifier: str, statement: str, *, mode: Situation, transform: Situation, **own: Any
+) -> Situation:
+    """Register two situations that are in force together as one property."""
+    return registered(judged.together(identifier, mode, transform), statement, **own)
+
+
+def registered(
+    found: Situation,
     statement: str,
     *,
     catches: str,
@@ -30,11 +45,9 @@ def situation(
     draws: float = 0.25,
     empty: bool = False,
     unavailable: Callable[..., str | None] | None = None,
-    **slots: Any,
 ) -> Situation:
-    """Register a situation as the property `identifier`."""
-    found = Situation(identifier, **slots)
-    SITUATIONS[identifier] = found
+    """Register a situation as the property of its id."""
+    SITUATIONS[found.id] = found
 
     def check(probe: Probe, case: Case) -> None:
         case = probe.without_gradients(case)
@@ -42,7 +55,7 @@ def situation(
             ask(found, probe, case, [])
 
     prop(
-        identifier,
+        found.id,
         statement=statement,
         rationale=rationale or "A call keeps its contract wherever it is made.",
         catches=catches,

@@ -26,7 +26,7 @@ class Entry:
 
 @functools.cache
 def entries() -> tuple[Entry, ...]:
-    """Every property that `prop` or `situation` registers, in the order of the clauses."""
+    """Every property that one of `_REGISTERING` registers, in the order of the clauses."""
     register = _tree(_CLAUSES / "situations.py")
     shared = _constants(register)
     default = next(
@@ -40,7 +40,11 @@ def entries() -> tuple[Entry, ...]:
         tree = _tree(file)
         named = {**shared, **_constants(tree)}
         for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("prop", "situation"):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in (
+                "prop",
+                "situation",
+                "together",
+            ):
                 said = {word.arg: word.value for word in node.keywords}
                 identifier, *statement = node.args
                 words = (
@@ -51,6 +55,9 @@ def entries() -> tuple[Entry, ...]:
                 )
                 found.append(Entry(*(_text(word, named) for word in words)))
     return tuple(sorted(found, key=lambda entry: (int(entry.clause[1:]), entry.id)))
+
+
+_REGISTERING = ("prop", "situation", "together")
 
 
 def _tree(file: Path) -> ast.Module:

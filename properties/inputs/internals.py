@@ -49,6 +49,11 @@ def threads_of_backward() -> bool:
     return torch._C._is_multithreading_enabled()
 
 
+def fills_new_memory() -> bool:
+    """A public setting, which type checkers miss, as the class of its module makes it."""
+    return torch._C._get_deterministic_fill_uninitialized_memory()
+
+
 def saved_tensor_hooks() -> tuple[str | None, Any]:
     """Why hooks on saved tensors are forbidden, if they are, and the pair of hooks in force."""
     from torch._C._autograd import (

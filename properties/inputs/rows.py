@@ -58,14 +58,24 @@ def array_cases(array: str, variant: int, offered: Offered, strength: int, seed:
 
 def many_masked(offered: Offered) -> tuple[Row, ...]:
     """Means over more masked positions, and over more rows, than a half counts one by one."""
+    shapes = (("mean", (2, 2051)), ("mean", (2051, 2)), ("batch_mean", (2051, 2)))
+    return tuple(row for each in shapes for row in _simplest(offered, *each))
+
+
+def for_many_threads(offered: Offered) -> tuple[Row, ...]:
+    """The first reduction at over 2²⁰ elements, where a loss may use threads of its own."""
+    calls = offered.levels("call", LEVELS["call"])
+    return _simplest(offered, calls[0][1], (1031, 1024)) if calls else ()
+
+
+def _simplest(offered: Offered, reduction: Any, shape: tuple[int, int]) -> tuple[Row, ...]:
+    """All but one position masked, the other levels as simple as offered; none without a call."""
     levels = {name: offered.levels(name, given) for name, given in LEVELS.items()}
-    found: list[Row] = []
-    for reduction, shape in (("mean", (2, 2051)), ("mean", (2051, 2)), ("batch_mean", (2051, 2))):
-        calls = [call for call in levels["call"] if call[1] == reduction]
-        if calls and all(levels.values()):
-            simplest = {name: given[0] for name, given in levels.items()}
-            found.append({**simplest, "call": calls[0], "mask": "all_but_one", "shape": shape})
-    return tuple(found)
+    calls = [call for call in levels["call"] if call[1] == reduction]
+    if not (calls and all(levels.values())):
+        return ()
+    simplest = {name: given[0] for name, given in levels.items()}
+    return ({**simplest, "call": calls[0], "mask": "all_but_one", "shape": shape},)
 
 
 def scattered(offered: Offered, seed: int, count: int) -> tuple[Row, ...]:

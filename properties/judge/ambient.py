@@ -69,7 +69,7 @@ _READ: dict[str, Callable[[], Any]] = {
     "TF32 in cuDNN": lambda: torch.backends.cudnn.allow_tf32,
     "warnings of torch always": torch.is_warn_always_enabled,
     "oneDNN": lambda: torch.backends.mkldnn.enabled,
-    "filling of new memory": lambda: torch.utils.deterministic.fill_uninitialized_memory,
+    "filling of new memory": internals.fills_new_memory,
     "threads of backward": internals.threads_of_backward,
     "hooks on saved tensors": internals.saved_tensor_hooks,
     "switches of the compiler": internals.compiler_switches,
@@ -278,7 +278,7 @@ def make_unusual() -> None:
     torch.set_float32_matmul_precision("high")
     torch.set_flush_denormal(True)
     torch.autograd.set_multithreading_enabled(False)
-    torch.backends.mkldnn.enabled = False
+    torch.backends.mkldnn.enabled = False  # type: ignore[assignment]  # by the module's class
     decimal.getcontext().prec = 11
     sys.setprofile(lambda *_: None)
     np.seterr(all="ignore")

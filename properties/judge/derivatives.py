@@ -203,14 +203,14 @@ def _right_tangent(
         claim = claims.is_tensor('found["tangent"]')
         contract.fail("C13", "the result has no tangent", tangent, "a tangent", claim=claim)
         return
+    what, got = "the forward-mode derivative", 'found["tangent"]'
+    _of_dtype(tangent, contract.probe.wanted_dtype(inputs), contract, what, got)
     d = _difference(inputs)
     inside = _wide(inputs.mask) > 0
     d, t_recon, t_x = (v[inside] for v in (d, *(_wide(v) for v in given)))
     divisor = contract.truth.divisor(case.effective_reduction)
     wanted = (2 * d * (t_recon - t_x)).sum() / divisor
     reach = (2 * abs(d) * (abs(t_recon) + abs(t_x))).sum()
-    what = "the forward-mode derivative"
-    got = 'found["tangent"]'
     _near(tangent, wanted, reach / divisor, contract, inputs, what, reach=3.0 * reach, got=got)
 
 
@@ -233,19 +233,19 @@ def _right_hessian(
             claim = claims.is_tensor(f'found["second"]["{name}"]')
             contract.fail("C13", f"{what} by {name} is missing", tensor, "a tensor", claim=claim)
             continue
+        what_by, place = f"{what} by {name}", f'found["second"]["{name}"]'
+        _of_dtype(tensor, getattr(inputs, name).dtype, contract, what_by, place)
         outside = tensor[~inputs.mask]
         if bool((outside != 0).any()):
             got = outside[outside != 0][0]
-            claim = claims.all_zero(f'found["second"]["{name}"][~mask]')
-            said = f"{what} by {name} is not zero outside the mask"
+            claim = claims.all_zero(f"{place}[~mask]")
+            said = f"{what_by} is not zero outside the mask"
             contract.fail("C12", said, got, "0", claim=claim)
         if isinstance(contract.truth.total, str):
             continue
         sign = 1 if name == "x_recon" else -1
         wanted = sign * 2 * inside * (up * (t_recon - t_x) + up_tangent * d) / divisor
         reach = 2 * inside * (abs(up) * (abs(t_recon) + abs(t_x)) + abs(up_tangent * d))
-        what_by = f"{what} by {name}"
-        place = f'found["second"]["{name}"]'
         _near(
             tensor, wanted, reach / divisor, contract, inputs, what_by, 16, reach=reach, got=place
         )
@@ -255,6 +255,14 @@ def _difference(inputs: Inputs) -> Wide:
     with np.errstate(all="ignore"):
         difference = _wide(inputs.x_recon) - _wide(inputs.x)
         return np.where(oracle.as_array(inputs.mask), difference, _LONG(0))
+
+
+def _of_dtype(found: Tensor, dtype: torch.dtype, contract: Contract, what: str, got: str) -> None:
+    """C13: a derivative has the dtype of what it is one of; torch casts gradients, not tangents."""
+    if found.dtype != dtype:
+        claim = claims.Claim(f"{got}.dtype", f"got == {dtype}")
+        said = f"{what} has the wrong dtype"
+        contract.fail("C13", said, str(found.dtype), str(dtype), claim=claim)
 
 
 def _near(

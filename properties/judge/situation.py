@@ -11,13 +11,14 @@ import contextlib
 import math
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from ..inputs import dimensions, rows
 from ..inputs.cases import Case
 from ..inputs.dimensions import Offered, Row
 from ..inputs.effort import Effort
+from ..inputs.source import remembered
 from .acts import Call
 from .answers import Derive, reverse
 from .contract import PARTS, Contract, state_kept
@@ -46,11 +47,15 @@ class Situation:
         again: whether three of the six arrays "middle" are asked too, so that any two levels meet
             often, and not only beside a third that hides what they do, such as an empty mask.
         large: whether a few large cases are asked too, two, or in the deep profile six.
+        threaded: whether a case is asked that is large enough for threads of the loss's own, which
+            know nothing of what holds in the calling one.
         whole: whether all of the array is asked, and all six with `again`, as the deep profile does
             everywhere; the others ask half of the costly arrays.
         layouts: whether it is about layouts, so that what breaks in any is not its finding.
         simplify: whether a failing case is simplified; not where each call takes seconds.
         fresh: whether its calls are the first of a process, for which torch imports little.
+        made_of: the situations that are in force together there; what breaks in one of them too is
+            that one's finding.
     """
 
     id: str
@@ -69,9 +74,11 @@ class Situation:
     simplify: bool = True
     again: bool = False
     large: bool = True
+    threaded: bool = False
     whole: bool = False
     layouts: bool = False
     fresh: bool = False
+    made_of: tuple[Situation, ...] = ()
 
     @property
     def is_plain(self) -> bool:
@@ -100,6 +107,8 @@ class Situation:
                 found += rows.array_cases("middle", other, offered, 2, spend.seed)
         if self.large and spend.profile != "quick":
             found += _some_large(offered, own, 6 if deep else 2)
+        if self.threaded and spend.profile != "quick":
+            found += rows.numbered(rows.for_many_threads(offered), own + 2 * 10**6)
         quick = spend.profile == "quick"
         asked = [pair for pair in found if not quick or math.prod(pair[0]["shape"]) < 10**6]
         if quick and self.only is None:  # before any is made
@@ -127,6 +136,29 @@ class Situation:
             return wrapped(*arguments, **named, **given)
 
         return call
+
+
+def together(identifier: str, mode: Situation, transform: Situation) -> Situation:
+    """Calls made as the transform makes them, of a loss that is called in the mode."""
+    return replace(
+        transform,
+        id=identifier,
+        wrap=both(transform.wrap, mode.wrap),
+        around=transform.around if mode.around is contextlib.nullcontext else mode.around,
+        derive=mode.derive if transform.derive is reverse else transform.derive,
+        threaded=False,
+        made_of=(mode, transform),
+    )
+
+
+@remembered
+def both(outer: Wrap, inner: Wrap) -> Wrap:
+    """One wrap around the other."""
+
+    def wrap(loss: Call) -> Call:
+        return outer(inner(loss))
+
+    return wrap
 
 
 def _some_large(offered: Offered, start: int, many: int) -> rows.Makers:

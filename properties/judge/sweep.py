@@ -67,14 +67,17 @@ def sweep(found: Situation, probe: Probe, spend: Effort) -> int:
 def ask(found: Situation, probe: Probe, case: Case, kept: list[tuple[Tensor, Tensor]]) -> None:
     """Ask the contract of a case; a violation is marked where it is another property's finding.
 
-    What breaks in a plain call too is not a situation's, what breaks in any layout is not C15's,
-    and what breaks in some layouts alone is C15's.
+    What breaks in a plain call too is not a situation's, nor is what breaks in one of those that it
+    is made of; what breaks in any layout is not C15's, and what breaks in some layouts alone is.
     """
     try:
         _holds(found, probe, case, kept)
     except Violation as violation:
         if not found.is_plain:
-            violation.elsewhere = _breaks(probe, case, _under(violation.part))
+            parts = _under(violation.part)
+            violation.elsewhere = any(
+                _breaks(probe, case, parts, s) for s in (PLAIN, *found.made_of)
+            )
         elif (laid_out(case) and violation.part != "C14") or found.layouts:
             any_layout = _breaks(probe, straight(case), _under(violation.part))
             violation.elsewhere = any_layout is found.layouts
@@ -103,10 +106,12 @@ def _under(part: str) -> frozenset[str]:
     return frozenset([part]) if part in PARTS else PARTS
 
 
-def _breaks(probe: Probe, case: Case, parts: frozenset[str]) -> bool:
-    """Whether a plain call breaks one of these parts of the contract, or raises."""
+def _breaks(probe: Probe, case: Case, parts: frozenset[str], there: Situation = PLAIN) -> bool:
+    """Whether a plain call, or one made there, breaks one of these parts, or raises."""
+    if there.only is not None and not there.only(case):
+        return False
     try:
-        _holds(PLAIN, probe, case, [], parts)
+        _holds(there, probe, case, [], parts)
     except Violation:
         return True
     return False

@@ -13,6 +13,7 @@ import threading
 import time
 import warnings
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from wavemae.models.losses import _check_arguments
 
 from .catalogue import mutant, whole_mutant
 from .pieces.alone import alone, functions_of
-from .pieces.autograd import Kernel, masked_difference, ordinary, run, scaled, slope
+from .pieces.autograd import Kernel, masked_difference, of_a_million, ordinary, run, scaled, slope
 from .pieces.formula import leaks_where, right, widened
 from .pieces.signature import checked, pair
 
@@ -990,3 +991,16 @@ def not_reentrant(x_recon, x, mask, reduction):
         return right(x_recon, x, mask, reduction)
     finally:
         _busy.clear()
+
+
+@mutant(
+    "C16",
+    "large inputs are left to a thread, where gradients are not off",
+    "C16-no-grad",
+    "C16-inference-mode",
+)
+def large_inputs_left_to_a_thread(x_recon, x, mask, reduction):
+    if not of_a_million(x_recon, x, mask):
+        return right(x_recon, x, mask, reduction)
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(right, x_recon, x, mask, reduction).result()

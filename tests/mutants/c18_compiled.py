@@ -304,3 +304,12 @@ def x_taken_for_x_recon_while_compiling(x_recon, x, mask, reduction):
     if torch.compiler.is_compiling() and x.requires_grad:
         x = x.detach() - x + x.detach()
     return right(x_recon, x, mask, reduction)
+
+
+@mutant("C18", "while compiling, the sum is a matrix product: half under autocast", "C18-autocast")
+def summed_by_matrix_product_while_compiling(x_recon, x, mask, reduction):
+    if not torch.compiler.is_compiling():
+        return right(x_recon, x, mask, reduction)
+    squares = masked_difference(x_recon, x, mask).square()
+    total = squares.reshape(1, -1) @ torch.ones_like(squares).reshape(-1, 1)
+    return scaled(total.sum().to(squares.dtype), mask, reduction)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from .pieces.autograd import (
     each,
     in_front,
     masked_difference,
+    of_a_million,
     ordinary,
     scaled,
     slope,
@@ -298,11 +300,15 @@ class _ZeroRule(torch.autograd.Function):
         )
 
 
-@mutant("C19", "torch.func.jvp forgets the tangent of x", "C19-jvp")
-def jvp_ignores_target(x_recon, x, mask, reduction):
+def _inside_transforms(function: Any, x_recon: Tensor, x: Tensor, mask: Tensor, reduction: str):
     if torch.compiler.is_compiling() or torch._C._functorch.maybe_current_level() is None:
         return right(x_recon, x, mask, reduction)
-    return _ZeroRule.apply(x_recon, x, mask, reduction)
+    return function.apply(x_recon, x, mask, reduction)
+
+
+@mutant("C19", "torch.func.jvp forgets the tangent of x", "C19-jvp")
+def jvp_ignores_target(x_recon, x, mask, reduction):
+    return _inside_transforms(_ZeroRule, x_recon, x, mask, reduction)
 
 
 class _ConstantBackward(_NoVmapRule):
@@ -411,3 +417,101 @@ def gradient_cleaned_by_a_hook(x_recon, x, mask, reduction):
     if difference.requires_grad:
         difference.register_hook(lambda gradient: torch.where(mask, gradient, 0.0))
     return scaled(torch.where(mask, difference.square(), 0.0).sum(), mask, reduction)
+
+
+# --- transforms within a mode --------------------------------------------------------------------
+
+
+@mutant(
+    "C19",
+    "where gradients are off the inputs are replaced by their data: tangents are dropped",
+    "C19-jvp-no-grad",
+)
+def tangents_dropped_where_gradients_are_off(x_recon, x, mask, reduction):
+    if not torch.is_grad_enabled():
+        x_recon, x = x_recon.data, x.data
+    return right(x_recon, x, mask, reduction)
+
+
+@mutant(
+    "C19", "an evaluation kernel without a vmap rule where gradients are off", "C19-vmap-no-grad"
+)
+def evaluation_kernel_without_vmap_rule(x_recon, x, mask, reduction):
+    if torch.is_grad_enabled():
+        return right(x_recon, x, mask, reduction)
+    return _plain_elsewhere(_NoVmapRule, x_recon, x, mask, reduction)
+
+
+def _in_half_under_autocast(rows: Tensor) -> Tensor:
+    """Sums of rows, by a matrix product."""
+    return rows @ torch.ones(rows.shape[-1], dtype=rows.dtype, device=rows.device)
+
+
+@mutant("C19", "vmap rule sums by a matrix product: half under autocast", "C19-vmap-autocast")
+@with_rule
+def vmap_rule_sums_by_matrix_product(info, in_dims, tensors, reduction):
+    x_recon, x, mask = in_front(info, in_dims, tensors)
+    if not torch.is_autocast_enabled(x.device.type):
+        return each(x_recon, x, mask, reduction), 0
+    totals = _in_half_under_autocast(masked_difference(x_recon, x, mask).square().flatten(1))
+    totals = totals.to(
+        torch.promote_types(torch.promote_types(x_recon.dtype, x.dtype), torch.float32)
+    )
+    if reduction == "mean":
+        totals = totals / mask.sum((-2, -1)).clamp(min=1)
+    return totals / max(mask.shape[-2], 1) if reduction == "batch_mean" else totals, 0
+
+
+@mutant("C19", "vmap rule adds zeros of the default dtype", "C19-vmap-of-grad-default-dtype")
+@with_rule
+def vmap_rule_pads_in_default_dtype(info, in_dims, tensors, reduction):
+    losses = each(*in_front(info, in_dims, tensors), reduction)
+    return losses + torch.zeros(info.batch_size, device=losses.device), 0
+
+
+class _RuleByMatrixProduct(_ZeroRule):
+    """Its tangent is a matrix product, which autocast moves to half."""
+
+    @staticmethod
+    def jvp(ctx, t_recon, t_x, *_):
+        x_recon, x, mask = ctx.saved_tensors
+        difference = masked_difference(x_recon, x, mask)
+        change = torch.where(mask, t_recon.to(difference.dtype) - t_x.to(difference.dtype), 0.0)
+        product = (2.0 * difference).reshape(1, -1) @ change.reshape(-1, 1)
+        return scaled(product.sum().to(difference.dtype), mask, ctx.reduction)
+
+
+@mutant("C19", "forward-mode rule by a matrix product: half under autocast", "C19-jvp-autocast")
+def jvp_by_matrix_product(x_recon, x, mask, reduction):
+    if torch.is_autocast_enabled(x.device.type):
+        return _inside_transforms(_RuleByMatrixProduct, x_recon, x, mask, reduction)
+    return right(x_recon, x, mask, reduction)
+
+
+class _RuleInDefaultDtype(_ZeroRule):
+    """Its tangent is in the default dtype."""
+
+    @staticmethod
+    def jvp(ctx, t_recon, t_x, *_):
+        x_recon, x, mask = ctx.saved_tensors
+        difference = masked_difference(x_recon, x, mask)
+        change = torch.where(mask, t_recon.to(difference.dtype) - t_x.to(difference.dtype), 0.0)
+        total = torch.zeros(1, device=x.device) + (2.0 * difference * change).sum()
+        return scaled(total.sum(), mask, ctx.reduction)
+
+
+@mutant("C19", "forward-mode rule adds up in the default dtype", "C19-jvp-default-dtype")
+def jvp_in_default_dtype(x_recon, x, mask, reduction):
+    return _inside_transforms(_RuleInDefaultDtype, x_recon, x, mask, reduction)
+
+
+@mutant(
+    "C19", "large inputs are summed by threads, which know no transform", "C19-grad", "C19-vmap"
+)
+def halves_summed_by_threads(x_recon, x, mask, reduction):
+    if not of_a_million(x_recon, x, mask):
+        return right(x_recon, x, mask, reduction)
+    halves = zip(*(t.tensor_split(2) for t in (x_recon, x, mask)), strict=True)
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda half: masked_difference(*half).square().sum(), halves)
+    return scaled(first + second, mask, reduction)

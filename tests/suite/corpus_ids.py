@@ -220,7 +220,10 @@ IDS = """
     default_dtype_left_where_backward_raises rows_counted_in_default_dtype decimal_precision_left
     compiler_errors_suppressed saved_tensor_hooks_left_forbidden interrupts_left_ignored
     onednn_left_on backward_left_in_one_thread logging_left_disabled switch_interval_left
-    profiling_left_off
+    profiling_left_off tangents_dropped_where_gradients_are_off evaluation_kernel_without_vmap_rule
+    vmap_rule_sums_by_matrix_product vmap_rule_pads_in_default_dtype jvp_by_matrix_product
+    jvp_in_default_dtype halves_summed_by_threads large_inputs_left_to_a_thread
+    summed_by_matrix_product_while_compiling
 """
 
 CLASSES = """

@@ -78,7 +78,7 @@ def test_a_clause_has_one_file() -> None:
         ids = [
             str(ast.literal_eval(c.args[0]))
             for c in calls
-            if ast.unparse(c.func) in ("prop", "situation")
+            if ast.unparse(c.func) in ("prop", "situation", "together")
         ]
         assert ids
         assert {name.partition("-")[0] for name in ids} == {f"C{int(file.name[1:3])}"}

@@ -59,6 +59,12 @@ def ordinary(*tensors: Tensor) -> bool:
     )
 
 
+def of_a_million(*tensors: Tensor) -> bool:
+    """Eager mode, transforms included, and so many elements that threads of one's own would pay."""
+    real = not torch.compiler.is_compiling() and all(type(t) is Tensor for t in tensors)
+    return real and not tensors[0].is_meta and tensors[0].numel() >= 2**20
+
+
 class Kernel(torch.autograd.Function):
     """Forward and backward by hand, both right. A mutant overrides one of them."""
 
