@@ -212,7 +212,7 @@ DEFAULT_DTYPE = situation(
     catches="constants, counts and zeros made in the default dtype",
     around=ways.default_dtype(torch.float64),
 )
-situation(
+DEFAULT_FLOAT16 = situation(
     "C16-default-float16",
     "With float16 as default dtype, a call keeps its whole contract.",
     catches="constants, counts and zeros made in the default dtype",

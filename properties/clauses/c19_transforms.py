@@ -11,7 +11,7 @@ from ..judge import answers, claims, derivatives, oracle, transformed, ways
 from ..judge.derivatives import APART, apart
 from ..judge.probe import Probe
 from ..judge.violation import Violation
-from .c16_purity import AUTOCAST, DEFAULT_DTYPE, NO_GRAD
+from .c16_purity import AUTOCAST, DEFAULT_DTYPE, DEFAULT_FLOAT16, NO_GRAD
 from .registry import prop
 from .situations import situation, together
 
@@ -254,10 +254,10 @@ together(
     transform=JVP,
 )
 together(
-    "C19-jvp-default-dtype",
-    "Under jvp with float64 as default dtype, a call keeps its whole contract.",
+    "C19-jvp-default-float16",
+    "Under jvp with float16 as default dtype, a call keeps its whole contract.",
     catches="tangents made in the default dtype",
     needs=(*_GRADIENTS, "forward_mode"),
-    mode=DEFAULT_DTYPE,
+    mode=DEFAULT_FLOAT16,
     transform=JVP,
 )

@@ -204,7 +204,7 @@ def _right_tangent(
         contract.fail("C13", "the result has no tangent", tangent, "a tangent", claim=claim)
         return
     what, got = "the forward-mode derivative", 'found["tangent"]'
-    _of_dtype(tangent, contract.probe.wanted_dtype(inputs), contract, what, got)
+    _fine_enough(tangent, contract.probe.wanted_dtype(inputs), contract, what, got)
     d = _difference(inputs)
     inside = _wide(inputs.mask) > 0
     d, t_recon, t_x = (v[inside] for v in (d, *(_wide(v) for v in given)))
@@ -234,7 +234,7 @@ def _right_hessian(
             contract.fail("C13", f"{what} by {name} is missing", tensor, "a tensor", claim=claim)
             continue
         what_by, place = f"{what} by {name}", f'found["second"]["{name}"]'
-        _of_dtype(tensor, getattr(inputs, name).dtype, contract, what_by, place)
+        _fine_enough(tensor, getattr(inputs, name).dtype, contract, what_by, place)
         outside = tensor[~inputs.mask]
         if bool((outside != 0).any()):
             got = outside[outside != 0][0]
@@ -257,11 +257,16 @@ def _difference(inputs: Inputs) -> Wide:
         return np.where(oracle.as_array(inputs.mask), difference, _LONG(0))
 
 
-def _of_dtype(found: Tensor, dtype: torch.dtype, contract: Contract, what: str, got: str) -> None:
-    """C13: a derivative has the dtype of what it is one of; torch casts gradients, not tangents."""
-    if found.dtype != dtype:
-        claim = claims.Claim(f"{got}.dtype", f"got == {dtype}")
-        said = f"{what} has the wrong dtype"
+def _fine_enough(
+    found: Tensor, dtype: torch.dtype, contract: Contract, what: str, got: str
+) -> None:
+    """C13: a derivative has no coarser dtype than what it is one of.
+
+    A finer one is torch's: it casts gradients and no tangents, and that of `loss + 0.0` is float64.
+    """
+    if torch.finfo(found.dtype).eps > torch.finfo(dtype).eps:
+        claim = claims.Claim(f"{got}.dtype", f"torch.finfo(got).eps <= torch.finfo({dtype}).eps")
+        said = f"{what} has a coarser dtype"
         contract.fail("C13", said, str(found.dtype), str(dtype), claim=claim)
 
 

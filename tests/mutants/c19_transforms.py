@@ -500,7 +500,7 @@ class _RuleInDefaultDtype(_ZeroRule):
         return scaled(total.sum(), mask, ctx.reduction)
 
 
-@mutant("C19", "forward-mode rule adds up in the default dtype", "C19-jvp-default-dtype")
+@mutant("C19", "forward-mode rule adds up in the default dtype", "C19-jvp-default-float16")
 def jvp_in_default_dtype(x_recon, x, mask, reduction):
     return _inside_transforms(_RuleInDefaultDtype, x_recon, x, mask, reduction)
 
