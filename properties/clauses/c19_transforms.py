@@ -223,7 +223,7 @@ together(
 )
 together(
     "C19-vmap-autocast",
-    "Under vmap inside autocast, a call keeps its whole contract.",
+    "Under vmap of a call inside autocast, a call keeps its whole contract.",
     catches="a rule for vmap that sums by a matrix product",
     needs=_TRANSFORMS,
     mode=AUTOCAST,

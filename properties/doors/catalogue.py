@@ -40,11 +40,7 @@ def entries() -> tuple[Entry, ...]:
         tree = _tree(file)
         named = {**shared, **_constants(tree)}
         for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) in (
-                "prop",
-                "situation",
-                "together",
-            ):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in _REGISTERING:
                 said = {word.arg: word.value for word in node.keywords}
                 identifier, *statement = node.args
                 words = (

@@ -160,7 +160,7 @@ def check_loss(
                     outcome.calls,
                     outcome.examples,
                     part=found.part if found else "",
-                    elsewhere=found is not None and found.elsewhere,
+                    elsewhere=found is not None and bool(found.elsewhere),
                 ),
             )
     table.settle()

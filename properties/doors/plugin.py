@@ -192,7 +192,7 @@ class PropertyItem(pytest.Item):
                 outcome.examples,
                 counterexample=counterexample or None,
                 part=found.part if found else "",
-                elsewhere=found is not None and found.elsewhere,
+                elsewhere=found is not None and bool(found.elsewhere),
             )
         )
         if outcome.state in ("not claimed", "skipped"):

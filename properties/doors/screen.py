@@ -141,7 +141,7 @@ class Screen:
                 yield f"{state:<8} {target} {shown}: {said}"
             for part, names in self._strays(target).items():
                 what = {"": "", "raises": " exception"}.get(part, f" breach of {part}")
-                said = f"{target}: the same{what} as in plain calls is seen in {', '.join(names)}"
+                said = f"{target}: the same{what} is seen in {', '.join(names)}"
                 yield from _wrapped("also", said, lines=3)
 
     def _strays(self, target: str) -> dict[str, list[str]]:

@@ -56,23 +56,24 @@ def fills_new_memory() -> bool:
 
 def saved_tensor_hooks() -> tuple[str | None, Any]:
     """Why hooks on saved tensors are forbidden, if they are, and the pair of hooks in force."""
-    from torch._C._autograd import (
-        _saved_tensors_hooks_get_disabled_error_message,
-        _top_saved_tensors_default_hooks,
-    )
+    from torch._C import _autograd as autograd
 
-    return _saved_tensors_hooks_get_disabled_error_message(), _top_saved_tensors_default_hooks(True)
+    # Torch 2.8 and later; before, the pair is None.
+    top = getattr(autograd, "_top_saved_tensors_default_hooks", lambda ignore: None)
+    return autograd._saved_tensors_hooks_get_disabled_error_message(), top(True)
 
 
 def set_saved_tensor_hooks(wanted: tuple[str | None, Any]) -> None:
-    """Allow or forbid such hooks as it was before, and take off those that came since."""
-    from torch._C import _autograd as at
+    """Have `saved_tensor_hooks` return this: hooks that came since are taken off."""
+    from torch._C import _autograd as autograd
 
-    at._saved_tensors_hooks_enable()
+    autograd._saved_tensors_hooks_enable()
     while saved_tensor_hooks()[1] not in (wanted[1], None):
-        at._pop_saved_tensors_default_hooks()
+        autograd._pop_saved_tensors_default_hooks()
+    if wanted[1] is not None and saved_tensor_hooks()[1] is None:
+        autograd._push_saved_tensors_default_hooks(*wanted[1])
     if wanted[0] is not None:
-        at._saved_tensors_hooks_disable(wanted[0])
+        autograd._saved_tensors_hooks_disable(wanted[0])
 
 
 _SWITCHES = (
@@ -81,17 +82,20 @@ _SWITCHES = (
     "automatic_dynamic_shapes",
     "capture_dynamic_output_shape_ops",
     "capture_scalar_outputs",
+    "disable",
     "recompile_limit",
     "specialize_int",
     "suppress_errors",
+    "verbose",
 )
 
 
 def compiler_switches() -> dict[str, Any]:
     """What programs set of the compiler, where it is not the default: none before its import."""
     config: Any = sys.modules.get(f"{DYNAMO}.config")
-    default = getattr(config, "_is_default", lambda name: True)
-    return {name: getattr(config, name) for name in _SWITCHES if not default(name)}
+    known = getattr(config, "_config", {})  # the defaults, which nothing public tells
+    set_now = {name: getattr(config, name) for name in _SWITCHES if name in known}
+    return {name: value for name, value in set_now.items() if value != known[name].default}
 
 
 def set_compiler_switches(wanted: dict[str, Any]) -> None:

@@ -201,9 +201,7 @@ def three_times(call: Call, inputs: Any, names: Names) -> Found:
     loss, again = call(*inputs), call(*inputs)
     tensors = wanted(inputs, names)
     row = torch.tensor([math.nan, 3.0, math.nan], dtype=loss.dtype, device=loss.device)
-    views = [row[1], row[1:2].expand(4)[3]]
-    if loss.dtype != torch.bfloat16:  # of which torch makes no complex numbers
-        views.append(torch.complex(row, -row).conj().imag[1])
+    views = [row[1], row[1:2].expand(4)[3], internals.neg_view(-row)[1]]
     scaled = 3 * loss + (again - loss) / 2
     pulled = [torch.autograd.grad(scaled, list(tensors.values()), retain_graph=True)]
     for view in views:

@@ -1,4 +1,8 @@
-"""The state of the process that a loss must not touch: read it, compare it, put it back."""
+"""The state of the process that a loss must not touch: read it, compare it, put it back.
+
+What is read is a sample of it: what losses, and the code that they are made of, have been seen to
+change, and what lies beside.
+"""
 
 from __future__ import annotations
 
@@ -41,13 +45,14 @@ def _decimal_rules() -> tuple[Any, ...]:
 
 
 def _interpreter_hooks() -> tuple[Any, ...]:
-    hooks = sys.excepthook, sys.displayhook, sys.unraisablehook, threading.excepthook
-    return *hooks, sys.gettrace(), sys.getprofile()
+    hooks = sys.excepthook, sys.displayhook, sys.breakpointhook, sys.unraisablehook
+    of_threads = threading.excepthook, threading.gettrace(), threading.getprofile()
+    return *hooks, *of_threads, sys.gettrace(), sys.getprofile()
 
 
 _SIGNALS = tuple(
     int(getattr(signal, name))  # as programs print it
-    for name in ("SIGINT", "SIGTERM", "SIGFPE", "SIGSEGV", "SIGALRM", "SIGCHLD")
+    for name in ("SIGINT", "SIGTERM", "SIGALRM", "SIGCHLD")  # others are faulthandler's, in C
     if hasattr(signal, name)  # Windows has some of them
 )
 
@@ -64,6 +69,7 @@ _READ: dict[str, Callable[[], Any]] = {
     "CPU autocast dtype": lambda: torch.get_autocast_dtype("cpu"),
     "autocast cache": torch.is_autocast_cache_enabled,
     "float32 matmul precision": torch.get_float32_matmul_precision,
+    "cuDNN": lambda: torch.backends.cudnn.enabled,
     "cuDNN benchmark": lambda: torch.backends.cudnn.benchmark,
     "cuDNN deterministic": lambda: torch.backends.cudnn.deterministic,
     "TF32 in cuDNN": lambda: torch.backends.cudnn.allow_tf32,
@@ -99,7 +105,15 @@ _READ: dict[str, Callable[[], Any]] = {
 
 def snapshot() -> dict[str, Any]:
     """Everything that `differences` compares and `restored` puts back."""
-    return {name: read() for name, read in _READ.items()}
+    return {name: _value(name) for name in _READ}
+
+
+def _value(name: str) -> Any:
+    """A part of the state; where it cannot be read any more, the exception's words."""
+    try:
+        return _READ[name]()
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
 
 
 def moved(before: dict[str, Any], after: dict[str, Any]) -> str:
@@ -140,7 +154,7 @@ _QUICK = tuple(
 
 def quick_snapshot() -> dict[str, Any]:
     """The part of `snapshot` that costs little."""
-    return {name: _READ[name]() for name in _QUICK}
+    return {name: _value(name) for name in _QUICK}
 
 
 def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
@@ -156,9 +170,12 @@ def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
 
 @contextmanager
 def restored() -> Iterator[None]:
-    """Undo, at the end, whatever happened to the state of the process."""
-    streams = sys.stdout, sys.stderr
-    filters, shown = list(warnings.filters), warnings.showwarning
+    """Undo, at the end, whatever happened to the state of the process.
+
+    Where a part cannot be put back the others are, and the exception comes out unless there is
+    another one.
+    """
+    streams, filters = (sys.stdout, sys.stderr), list(warnings.filters)
     numpy_state, python_state, torch_state = (
         np.random.get_state(),
         random.getstate(),
@@ -177,15 +194,33 @@ def restored() -> Iterator[None]:
         (gc.enable if enabled else gc.disable)()
 
     def interpreter_as_before() -> None:
-        *hooks, trace, profile = before["hooks of the interpreter"]
-        sys.excepthook, sys.displayhook, sys.unraisablehook, threading.excepthook = hooks
-        sys.settrace(trace)
-        sys.setprofile(profile)
+        *hooks, in_threads, trace_threads, profile_threads, trace, profile = before[
+            "hooks of the interpreter"
+        ]
+        sys.excepthook, sys.displayhook, sys.breakpointhook, sys.unraisablehook = hooks
+        threading.excepthook = in_threads
+        # Debuggers complain of settrace, and what profilers in C have set cannot be set by Python.
+        for read, write, wanted in (
+            (threading.gettrace, threading.settrace, trace_threads),
+            (threading.getprofile, threading.setprofile, profile_threads),
+            (sys.gettrace, sys.settrace, trace),
+            (sys.getprofile, sys.setprofile, profile),
+        ):
+            if read() is not wanted and (wanted is None or callable(wanted)):
+                write(wanted)
 
     def signals_as_before() -> None:
+        ending = isinstance(sys.exc_info()[1], KeyboardInterrupt)  # a second Ctrl-C shall kill
+        if ending or threading.current_thread() is not threading.main_thread():
+            return
         for number, handler in before["signal handlers"].items():
             if signal.getsignal(number) != handler is not None:
                 signal.signal(number, handler)
+
+    def warnings_as_before() -> None:
+        shown = before["how warnings are shown"]
+        logging.captureWarnings(shown.__module__ == "logging")
+        warnings.showwarning = shown
 
     def root_logger_as_before() -> None:
         logging.root.level, logging.root.handlers[:], logging.root.disabled = before["root logger"]
@@ -205,6 +240,7 @@ def restored() -> Iterator[None]:
             before["float32 matmul precision"]
         ),
         "autocast cache": lambda: torch.set_autocast_cache_enabled(before["autocast cache"]),
+        "cuDNN": lambda: setattr(torch.backends.cudnn, "enabled", before["cuDNN"]),
         "cuDNN benchmark": lambda: setattr(
             torch.backends.cudnn, "benchmark", before["cuDNN benchmark"]
         ),
@@ -244,6 +280,7 @@ def restored() -> Iterator[None]:
         "hooks of the interpreter": interpreter_as_before,
         "signal handlers": signals_as_before,
         "root logger": root_logger_as_before,
+        "how warnings are shown": warnings_as_before,
         "disabled logging": lambda: logging.disable(before["disabled logging"]),
         "current directory": lambda: os.chdir(before["current directory"]),
         "environment": environment_as_before,
@@ -258,11 +295,16 @@ def restored() -> Iterator[None]:
     finally:
         sys.stdout, sys.stderr = streams
         warnings.filters[:] = filters  # type: ignore[index]  # a list, whatever typeshed says
-        warnings.showwarning = shown
+        failed: list[Exception] = []
         # Only what changed: some setters import half of torch before they set anything.
-        for name, new in snapshot().items():
-            if new != before[name] and name in undo:
-                undo[name]()
+        for name in undo:
+            try:
+                if _value(name) != before[name]:
+                    undo[name]()
+            except Exception as error:
+                failed.append(error)
+        if failed and sys.exc_info()[1] is None:
+            raise failed[0]
 
 
 def make_unusual() -> None:
@@ -278,9 +320,11 @@ def make_unusual() -> None:
     torch.set_float32_matmul_precision("high")
     torch.set_flush_denormal(True)
     torch.autograd.set_multithreading_enabled(False)
-    torch.backends.mkldnn.enabled = False  # type: ignore[assignment]  # by the module's class
+    if not torch.backends.flags_frozen():
+        torch.backends.mkldnn.enabled = False  # type: ignore[assignment]  # by the module's class
     decimal.getcontext().prec = 11
-    sys.setprofile(lambda *_: None)
+    if sys.getprofile() is None:
+        sys.setprofile(lambda *_: None)
     np.seterr(all="ignore")
     warnings.simplefilter("error")
 

@@ -32,7 +32,7 @@ from .probe import Probe
 from .program import refusing, shown
 from .refusals import good_call, spoilt
 from .silence import import_torch
-from .situation import Situation
+from .situation import PLAIN, Situation
 from .sweep import sweep
 from .violation import SuiteError, Violation
 
@@ -76,7 +76,7 @@ def right_apart(probe: Probe) -> None:
     try:
         sweep(replace(_SMALL, fresh=False), probe, PROFILES["default"])
     except Violation:
-        violation.elsewhere = True
+        violation.elsewhere = PLAIN.id
     raise violation
 
 

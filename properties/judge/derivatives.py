@@ -161,11 +161,12 @@ def forward_over_forward(call: Call, inputs: Inputs, case: Case, contract: Contr
     divisor = contract.truth.divisor(case.effective_reduction)
     wanted = (2 * s * t).sum() / divisor
     scale = (2 * (abs(s) + 1) * (abs(t) + 1)).sum() / divisor
+    what, got = "forward over forward", 'found["second"]'
+    _fine_enough(found["second"], contract.probe.wanted_dtype(plain), contract, what, got)
     # A product's rule takes a difference that is not finite, or is beyond the range once it was
     # multiplied by a tangent, times a tangent that does not move.
     if not isinstance(contract.truth.total, str):
         pushed = (2 * abs(_difference(plain)[inside]) * (abs(s) + abs(t))).sum()
-        what, got = "forward over forward", 'found["second"]'
         reach = max(scale, pushed)
         _near(found["second"], wanted, scale, contract, plain, what, reach=reach, got=got)
     return Answer(found["loss"], free=True)
@@ -260,7 +261,7 @@ def _difference(inputs: Inputs) -> Wide:
 def _fine_enough(
     found: Tensor, dtype: torch.dtype, contract: Contract, what: str, got: str
 ) -> None:
-    """C13: a derivative has no coarser dtype than what it is one of.
+    """C13: a derivative has no coarser dtype than what it is one of should have.
 
     A finer one is torch's: it casts gradients and no tangents, and that of `loss + 0.0` is float64.
     """

@@ -139,7 +139,12 @@ class Situation:
 
 
 def together(identifier: str, mode: Situation, transform: Situation) -> Situation:
-    """Calls made as the transform makes them, of a loss that is called in the mode."""
+    """Calls made as the transform makes them, of a loss that is called in the mode.
+
+    Derivatives are taken as the transform takes them, where it has a way of its own.
+    """
+    assert contextlib.nullcontext in (mode.around, transform.around)
+    assert (mode.only, mode.prepare, mode.parts) == (None, None, PARTS)
     return replace(
         transform,
         id=identifier,
@@ -175,7 +180,7 @@ _LARGE = ((300, 300), (70001, 1), (1, 70001), (2, 40001), (9001, 9))
 _COSTLY = ("middle", "large", "compiled", "compiled backward")
 _MANY = 320  # cases by chance
 _QUICK = 16  # cases of a situation in the quick profile
-PLAIN = Situation("plain")
+PLAIN = Situation("plain calls")
 
 
 def _watched(function: Call, contract: Contract) -> Call:

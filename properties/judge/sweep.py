@@ -75,12 +75,13 @@ def ask(found: Situation, probe: Probe, case: Case, kept: list[tuple[Tensor, Ten
     except Violation as violation:
         if not found.is_plain:
             parts = _under(violation.part)
-            violation.elsewhere = any(
-                _breaks(probe, case, parts, s) for s in (PLAIN, *found.made_of)
-            )
+            for other in (PLAIN, *found.made_of):
+                if _breaks(probe, case, parts, other):
+                    violation.seen_in(other.id)
+                    break
         elif (laid_out(case) and violation.part != "C14") or found.layouts:
             any_layout = _breaks(probe, straight(case), _under(violation.part))
-            violation.elsewhere = any_layout is found.layouts
+            violation.elsewhere = PLAIN.id if any_layout is found.layouts else ""
         raise
 
 
@@ -111,7 +112,7 @@ def _breaks(probe: Probe, case: Case, parts: frozenset[str], there: Situation = 
     if there.only is not None and not there.only(case):
         return False
     try:
-        _holds(there, probe, case, [], parts)
+        _holds(there, probe, case, [], parts & there.parts)
     except Violation:
         return True
     return False

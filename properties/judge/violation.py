@@ -21,12 +21,12 @@ class Violation(AssertionError):
 
     `claim` is what a program asserts that shows it, `scene` how that makes the call: a plain one of
     `case` where none is given. `script` is a whole program of a property's own. `part` is the
-    clause of which a part broke, where a property asks for several, and `elsewhere` says that it
-    breaks in plain calls too, so that the finding is another property's.
+    clause of which a part broke, where a property asks for several, and `elsewhere` says where it
+    breaks too, so that the finding is another property's: in plain calls, or in a situation.
     """
 
     part: str
-    elsewhere: bool = False
+    elsewhere: str = ""
 
     def __init__(
         self,
@@ -53,6 +53,13 @@ class Violation(AssertionError):
         self.claim = claim
         self.scene = scene
         self.raises = raises or part == "raises"
+
+    def seen_in(self, place: str) -> None:
+        """Note where it is seen too; a situation, by its id, then owns it."""
+        self.elsewhere = place
+        clause, _, name = place.partition("-")
+        if name:
+            self.part = clause
 
     def program(self, imports: str = "") -> str | None:
         """A program that shows the violation, or None where one call does not show it."""

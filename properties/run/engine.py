@@ -271,9 +271,10 @@ def _subjects(probe: Caller, error: BaseException) -> bool:
 
 
 def _part(violation: Violation) -> str:
-    """Which part of the contract broke, and whether it does so in plain calls too."""
+    """Which part of the contract broke, and where it does so too."""
     part = "an exception" if violation.part == "raises" else violation.part
-    return f"{part}, in plain calls too" if violation.elsewhere else f"{part}, there alone"
+    place = violation.elsewhere
+    return f"{part}, in {place} too" if place else f"{part}, there alone"
 
 
 def _short(text: str) -> str:

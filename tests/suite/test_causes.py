@@ -317,8 +317,8 @@ def test_what_is_seen_elsewhere_says_what() -> None:
     ]
     lines = [line for line in screen(cells) if line.startswith("also")]
     assert lines == [
-        "also     a.py: the same breach of C4 as in plain calls is seen in C16-a, C16-b",
-        "also     a.py: the same exception as in plain calls is seen in C16-c",
+        "also     a.py: the same breach of C4 is seen in C16-a, C16-b",
+        "also     a.py: the same exception is seen in C16-c",
     ]
 
 
