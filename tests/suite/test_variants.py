@@ -26,12 +26,12 @@ RIGHT = {
 
 
 @pytest.fixture(autouse=True)
-def _many_graphs() -> Iterator[None]:
+def _many_graphs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A compiled subject makes a graph for every dtype, reduction and mode, and some are kept."""
-    with (
-        torch._dynamo.config.patch(recompile_limit=1000, accumulated_recompile_limit=10000),
-        torch._functorch.config.patch(donated_buffer=False),  # which lets no graph be kept
-    ):
+    # What `patch` sets, other threads do not see.
+    for name in ("recompile_limit", "accumulated_recompile_limit"):
+        monkeypatch.setattr(vars(torch._dynamo.config)["_config"][name], "default", 10000)
+    with torch._functorch.config.patch(donated_buffer=False):  # which lets no graph be kept
         yield
     torch.compiler.reset()
 

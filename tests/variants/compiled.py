@@ -22,8 +22,9 @@ def _masked_mse(
 COMPILED = Subject(
     "compiled",
     masked_mse=_masked_mse,
-    # Each rank would compile anew, for each placement; what AOT autograd makes has no jvp.
-    claims=Claims(distributed=False, forward_mode=False),
+    # Each rank would compile anew, for each placement; what AOT autograd makes has no jvp, and no
+    # second derivative.
+    claims=Claims(distributed=False, forward_mode=False, second_order=False),
     expected_failures={
         "C2-subclasses": "AOT autograd takes no subclass of Tensor, not even one that adds nothing",
         "C17-meta": "AOT autograd gives meta tensors no gradients",
