@@ -1,0 +1,169 @@
+"""The state of the process is read, and put back, wherever the suite runs."""
+
+from __future__ import annotations
+
+import cProfile
+import decimal
+import logging
+import signal
+import sys
+import threading
+import warnings
+
+import pytest
+import torch
+import torch._dynamo
+from wavemae.properties import Subject, conduct
+from wavemae.properties.inputs import internals
+from wavemae.properties.judge import ambient
+
+from wavemae.models.losses import masked_mse, masked_sse
+
+
+def test_what_is_read_can_be_put_back() -> None:
+    """One change of each kind: it is seen, and it is gone afterwards."""
+    before = ambient.snapshot()
+    with ambient.restored():
+        ambient.make_unusual()
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        sys.setswitchinterval(0.02)
+        logging.disable(logging.ERROR)
+        logging.captureWarnings(True)
+        torch._C._autograd._saved_tensors_hooks_disable("not now")
+        torch._dynamo.config.suppress_errors = True
+        seen = ambient.differences(before, ambient.snapshot())
+    names = {words.partition(":")[0] for words in seen}
+    assert names >= {
+        "default dtype",
+        "oneDNN",
+        "threads of backward",
+        "hooks on saved tensors",
+        "switches of the compiler",
+        "decimal arithmetic",
+        "hooks of the interpreter",
+        "signal handlers",
+        "disabled logging",
+        "how warnings are shown",
+        "switch interval of threads",
+    }
+    assert ambient.differences(before, ambient.snapshot()) == []
+
+
+def test_one_part_that_cannot_be_put_back_keeps_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others are put back, and the exception comes out."""
+    precision = decimal.getcontext().prec
+
+    def refused(interval: float) -> None:
+        raise ValueError("not this one")
+
+    def change() -> None:
+        with ambient.restored():
+            sys.setswitchinterval(0.02)
+            decimal.getcontext().prec = precision + 1
+            monkeypatch.setattr(sys, "setswitchinterval", refused)
+
+    with pytest.raises(ValueError, match="not this one"):
+        change()
+    monkeypatch.undo()
+    sys.setswitchinterval(0.005)
+    assert decimal.getcontext().prec == precision
+
+
+def test_a_part_that_cannot_be_read_is_a_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As torch's matrix precision is, once it was set by its newer name."""
+    before = ambient.snapshot()
+
+    def mixed() -> str:
+        raise RuntimeError("mix of the legacy and new APIs")
+
+    monkeypatch.setitem(ambient._READ, "float32 matmul precision", mixed)
+    changed = ambient.differences(before, ambient.snapshot())
+    assert [words.partition(":")[0] for words in changed] == ["float32 matmul precision"]
+
+
+def test_outside_the_main_thread() -> None:
+    """Where no handler can be set, none is."""
+    failed: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            with ambient.restored():
+                entered.set()
+                left.wait(10)
+        except BaseException as error:
+            failed.append(error)
+
+    entered, left = threading.Event(), threading.Event()
+    thread = threading.Thread(target=work)
+    with ambient.restored():
+        thread.start()
+        entered.wait(10)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        left.set()
+        thread.join()
+    assert failed == []
+
+
+def test_under_a_profiler_in_c() -> None:
+    """`sys.getprofile` returns what `sys.setprofile` does not take, in Python 3.11 and before."""
+    profiler = cProfile.Profile()
+    profiler.enable()
+    try:
+        with ambient.unusual():
+            pass
+    finally:
+        profiler.disable()
+
+
+def test_torch_before_2_8(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has no way to read the hooks in force."""
+    monkeypatch.delattr(torch._C._autograd, "_top_saved_tensors_default_hooks")
+    assert internals.saved_tensor_hooks() == (None, None)
+    with ambient.restored():
+        torch._C._autograd._saved_tensors_hooks_disable("not now")
+    assert internals.saved_tensor_hooks() == (None, None)
+
+
+def test_hooks_that_a_loss_took_off_stand_again() -> None:
+    """With the pair that was in force."""
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: t, lambda t: t):
+        before = internals.saved_tensor_hooks()
+        with ambient.restored():
+            torch._C._autograd._pop_saved_tensors_default_hooks()
+        assert internals.saved_tensor_hooks() == before
+
+
+def test_a_setting_of_the_compiler_that_was_put_back_is_no_difference() -> None:
+    """What a call switches for itself is left open."""
+    before = internals.compiler_switches()
+    with torch._dynamo.config.patch(suppress_errors=True):
+        assert internals.compiler_switches() != before
+    assert internals.compiler_switches() == before
+
+
+def test_warnings_that_were_logged_are_logged_again() -> None:
+    """The caller's own `captureWarnings` outlives that of a loss."""
+    logging.captureWarnings(True)
+    try:
+        captured = warnings.showwarning
+        with ambient.restored():
+            logging.captureWarnings(False)
+        assert warnings.showwarning is captured
+    finally:
+        logging.captureWarnings(False)
+    assert warnings.showwarning is not captured
+
+
+def _wrong_under_autocast(x_recon, x, mask, *, reduction="mean"):  # type: ignore[no-untyped-def]
+    found = masked_mse(x_recon, x, mask, reduction=reduction)
+    return 2 * found if torch.is_autocast_enabled(x.device.type) else found
+
+
+def test_what_breaks_in_the_mode_alone_is_that_modes() -> None:
+    """And no clause's that plain calls keep."""
+    subject = Subject("wrong under autocast", masked_sse, _wrong_under_autocast)
+    outcome = conduct(subject, "C19-vmap-autocast", "quick")
+    assert outcome.state == "FAIL"
+    assert outcome.violation is not None
+    assert (outcome.violation.part, outcome.violation.elsewhere) == ("C16", "C16-autocast")
+    assert "C16, in C16-autocast too" in outcome.reason
