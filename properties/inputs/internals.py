@@ -128,9 +128,9 @@ def often_compiled() -> contextlib.AbstractContextManager[Any]:
     """As many compilations of one function as there are kinds of calls."""
     import torch._dynamo as dynamo
 
-    patched: contextlib.AbstractContextManager[Any] = dynamo.config.patch(
-        recompile_limit=4000, accumulated_recompile_limit=10000
-    )
+    limit = "recompile" if hasattr(dynamo.config, "recompile_limit") else "cache_size"  # torch 2.6
+    limits = {f"{limit}_limit": 4000, f"accumulated_{limit}_limit": 10000}
+    patched: contextlib.AbstractContextManager[Any] = dynamo.config.patch(**limits)
     return patched
 
 

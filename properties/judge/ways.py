@@ -175,6 +175,12 @@ def compiled(*, backend: str = "eager", fullgraph: bool = True) -> Wrap:
     return wrap
 
 
+def ready_to_compile() -> None:
+    """Forget earlier graphs; the first compilation of a process imports what sets filters."""
+    torch.compiler.reset()
+    torch.compile(torch.square, backend="aot_eager")(torch.ones(2, requires_grad=True))
+
+
 @contextlib.contextmanager
 def process_group() -> Iterator[None]:
     """A process that belongs to a process group of four, whose other members do not exist.
