@@ -129,7 +129,7 @@ def often_compiled() -> contextlib.AbstractContextManager[Any]:
     import torch._dynamo as dynamo
 
     limit = "recompile" if hasattr(dynamo.config, "recompile_limit") else "cache_size"  # torch 2.6
-    limits = {f"{limit}_limit": 4000, f"accumulated_{limit}_limit": 10000}
+    limits: dict[str, Any] = {f"{limit}_limit": 4000, f"accumulated_{limit}_limit": 10000}
     patched: contextlib.AbstractContextManager[Any] = dynamo.config.patch(**limits)
     return patched
 
