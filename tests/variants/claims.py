@@ -103,7 +103,8 @@ def _half_results(x_recon: Tensor, x: Tensor, mask: Tensor, *, reduction: str = 
     given = torch.promote_types(x_recon.dtype, x.dtype)
     total = masked_difference(x_recon, x, mask).square().sum()
     n, most = mask.sum(), torch.finfo(given)
-    off = (n + 8).clamp(max=256).to(total.dtype) * (most.eps / 2)
+    roundoffs = 64 if most.bits == 16 else 256  # of halves, what half_result allows
+    off = (n + 8).clamp(max=roundoffs).to(total.dtype) * (most.eps / 2)
     # Added, not selected, so that the gradient stays the formula.
     beyond = torch.where(total.detach() * (1 + off) >= most.max, torch.inf, 0.0).to(total.dtype)
     return divided(total + beyond, mask, reduction).to(given)
