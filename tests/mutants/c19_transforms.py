@@ -442,21 +442,14 @@ def evaluation_kernel_without_vmap_rule(x_recon, x, mask, reduction):
     return _plain_elsewhere(_NoVmapRule, x_recon, x, mask, reduction)
 
 
-def _in_half_under_autocast(rows: Tensor) -> Tensor:
-    """Sums of rows, by a matrix product."""
-    return rows @ torch.ones(rows.shape[-1], dtype=rows.dtype, device=rows.device)
-
-
 @mutant("C19", "vmap rule sums by a matrix product: half under autocast", "C19-vmap-autocast")
 @with_rule
 def vmap_rule_sums_by_matrix_product(info, in_dims, tensors, reduction):
     x_recon, x, mask = in_front(info, in_dims, tensors)
     if not torch.is_autocast_enabled(x.device.type):
         return each(x_recon, x, mask, reduction), 0
-    totals = _in_half_under_autocast(masked_difference(x_recon, x, mask).square().flatten(1))
-    totals = totals.to(
-        torch.promote_types(torch.promote_types(x_recon.dtype, x.dtype), torch.float32)
-    )
+    rows = masked_difference(x_recon, x, mask).square().flatten(1)
+    totals = (rows @ rows.new_ones(rows.shape[1])).to(rows.dtype)
     if reduction == "mean":
         totals = totals / mask.sum((-2, -1)).clamp(min=1)
     return totals / max(mask.shape[-2], 1) if reduction == "batch_mean" else totals, 0
@@ -469,14 +462,20 @@ def vmap_rule_pads_in_default_dtype(info, in_dims, tensors, reduction):
     return losses + torch.zeros(info.batch_size, device=losses.device), 0
 
 
+def _pushed(ctx: Any, t_recon: Tensor, t_x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The masked difference, the masked difference of the tangents, and the mask."""
+    x_recon, x, mask = ctx.saved_tensors
+    difference = masked_difference(x_recon, x, mask)
+    change = torch.where(mask, t_recon.to(difference.dtype) - t_x.to(difference.dtype), 0.0)
+    return difference, change, mask
+
+
 class _RuleByMatrixProduct(_ZeroRule):
     """Its tangent is a matrix product, which autocast moves to half."""
 
     @staticmethod
     def jvp(ctx, t_recon, t_x, *_):
-        x_recon, x, mask = ctx.saved_tensors
-        difference = masked_difference(x_recon, x, mask)
-        change = torch.where(mask, t_recon.to(difference.dtype) - t_x.to(difference.dtype), 0.0)
+        difference, change, mask = _pushed(ctx, t_recon, t_x)
         product = (2.0 * difference).reshape(1, -1) @ change.reshape(-1, 1)
         return scaled(product.sum().to(difference.dtype), mask, ctx.reduction)
 
@@ -493,10 +492,8 @@ class _RuleInDefaultDtype(_ZeroRule):
 
     @staticmethod
     def jvp(ctx, t_recon, t_x, *_):
-        x_recon, x, mask = ctx.saved_tensors
-        difference = masked_difference(x_recon, x, mask)
-        change = torch.where(mask, t_recon.to(difference.dtype) - t_x.to(difference.dtype), 0.0)
-        total = torch.zeros(1, device=x.device) + (2.0 * difference * change).sum()
+        difference, change, mask = _pushed(ctx, t_recon, t_x)
+        total = torch.zeros(1, device=mask.device) + (2.0 * difference * change).sum()
         return scaled(total.sum(), mask, ctx.reduction)
 
 
