@@ -16,6 +16,7 @@ from ..judge.answers import value_only
 from ..judge.apart import right_apart
 from ..judge.bits import same_bits
 from ..judge.history import right_whatever_happened
+from ..judge.listening import listening
 from ..judge.probe import Probe
 from ..judge.quiet import five_times, hearing, watching
 from ..judge.threads import right_in_threads
@@ -139,7 +140,7 @@ def globals_untouched(probe: Probe, case: Case) -> None:
 )
 def silent(probe: Probe, case: Case) -> None:
     case = probe.without_gradients(case)
-    with ambient.listening() as heard:
+    with listening() as heard:
         loss, inputs = probe.loss(case)
         if case.grads:
             probe.pull(case, loss, inputs)

@@ -95,12 +95,14 @@ class Source:
         return name
 
     def entry(self, module: ModuleType, table: str, key: str) -> str:
-        """What the function calls that a table of a module of the suite has under a key."""
+        """What the function calls that begins an entry of a table of a module of the suite."""
         for node in ast.parse(inspect.getsource(module)).body:
             if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == table:
                 assert isinstance(node.value, ast.Dict)
                 keys = [ast.literal_eval(k) for k in node.value.keys if k is not None]
-                value = node.value.values[keys.index(key)]
+                made = node.value.values[keys.index(key)]
+                assert isinstance(made, ast.Call)
+                value = made.args[0]
                 body = value.body if isinstance(value, ast.Lambda) else ast.Call(value, [], [])
                 written = _Writer(self, vars(module), set()).visit(body)
                 return ast.unparse(ast.fix_missing_locations(written))

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from .ambient import listening
 from .bits import same_bits
+from .listening import listening
 from .oracle import Exact, format_of, value_bound
 from .untouched import Untouched
 

@@ -8,6 +8,7 @@ from ..inputs.source import Source
 from ..inputs.text import tensors
 from . import acts, ambient
 from .bits import same_bits
+from .listening import listening
 from .probe import Probe
 from .program import shown
 
@@ -56,7 +57,7 @@ def hearing(probe: Probe, case: Case) -> str:
     lines = ["with listening() as heard:"]
     lines += [f"    {line}" for line in _called(case, source)]
     lines += ["assert not any(heard.values()), heard"]
-    uses, device = (ambient.listening,), probe.device
+    uses, device = (listening,), probe.device
     return shown(case, probe.subject.imports, lines, uses=uses, source=source, device=device)
 
 

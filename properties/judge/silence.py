@@ -16,6 +16,7 @@ from torch import Tensor
 from ..inputs.cases import Case
 from ..inputs.dimensions import Row
 from . import ambient, claims
+from .listening import OF_TORCH, listening
 from .probe import Probe
 from .situation import Situation
 from .violation import SuiteError, Violation
@@ -64,7 +65,7 @@ def kept(
         torch.manual_seed(5)
         before = ambient.snapshot()
         try:
-            with ambient.listening() as heard:
+            with listening() as heard:
                 yield
         except (Violation, SuiteError):
             raise
@@ -74,7 +75,7 @@ def kept(
             raise
         changed = ambient.differences(before, ambient.snapshot())
         lines = heard["stderr"].splitlines()  # where what warns is no Python code
-        lines = [line for line in lines if not any(words in line for words in ambient.OF_TORCH)]
+        lines = [line for line in lines if not any(words in line for words in OF_TORCH)]
         heard["stderr"] = "\n".join(lines)
         changed += [f"{where}: {words[:80]!r}" for where, words in heard.items() if words]
     if changed:
@@ -115,7 +116,7 @@ def _show(
     for _, case in cases:
         with ambient.restored():
             before = ambient.snapshot()
-            with ambient.listening() as heard, contextlib.suppress(Violation):
+            with listening() as heard, contextlib.suppress(Violation):
                 holds(found, probe, case, [])
             after = ambient.snapshot()
         if ambient.differences(before, after) or any(heard.values()):

@@ -15,7 +15,7 @@ import torch
 import torch._dynamo
 from wavemae.properties import Subject, conduct
 from wavemae.properties.inputs import internals
-from wavemae.properties.judge import ambient
+from wavemae.properties.judge import ambient, state
 
 from wavemae.models.losses import masked_mse, masked_sse
 
@@ -53,19 +53,20 @@ def test_one_part_that_cannot_be_put_back_keeps_no_other(monkeypatch: pytest.Mon
     """The others are put back, and the exception comes out."""
     precision = decimal.getcontext().prec
 
-    def refused(interval: float) -> None:
+    def refused(enabled: bool) -> None:
         raise ValueError("not this one")
+
+    part = state.Part(torch.is_grad_enabled, refused)
+    monkeypatch.setitem(state.PARTS, "grad mode", part)
 
     def change() -> None:
         with ambient.restored():
-            sys.setswitchinterval(0.02)
+            torch.set_grad_enabled(False)
             decimal.getcontext().prec = precision + 1
-            monkeypatch.setattr(sys, "setswitchinterval", refused)
 
     with pytest.raises(ValueError, match="not this one"):
         change()
-    monkeypatch.undo()
-    sys.setswitchinterval(0.005)
+    torch.set_grad_enabled(True)
     assert decimal.getcontext().prec == precision
 
 
@@ -76,7 +77,7 @@ def test_a_part_that_cannot_be_read_is_a_difference(monkeypatch: pytest.MonkeyPa
     def mixed() -> str:
         raise RuntimeError("mix of the legacy and new APIs")
 
-    monkeypatch.setitem(ambient._READ, "float32 matmul precision", mixed)
+    monkeypatch.setitem(state.PARTS, "float32 matmul precision", state.Part(mixed))
     changed = ambient.differences(before, ambient.snapshot())
     assert [words.partition(":")[0] for words in changed] == ["float32 matmul precision"]
 
