@@ -12,7 +12,7 @@ import os
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -61,6 +61,8 @@ class Controller:
         self.stopped = ""
         self.sources: dict[str, dict[str, str]] = {}
         self.refusal: Refused | None = None
+        self.answer: preflight.Answer | None = None
+        self.nodes: list[Any] = []
 
     # pytest's command line has been parsed, and nothing has run.
 
@@ -88,7 +90,11 @@ class Controller:
         self._isolate(config)
         self.request = replace(self.request, timeout=self.limit)
         self.shows_only = any(getattr(config.option, name, False) for name in _SHOWS_ONLY)
-        self.answer = self._asking()
+        if not self.workers:  # before pytest handles crashes itself, and prints those of targets
+            try:
+                self.answer = preflight.examine(chosen, self.options.device)
+            except ImportError as error:
+                raise _not_started(error) from None
         config.stash[REQUEST] = self.request
         self.stack.enter_context(stopping.ending(lambda: ledger.end(Path(folder))))
         return (yield)
@@ -134,7 +140,7 @@ class Controller:
             if option.numprocesses is None and not alone:
                 option.numprocesses = min(4, os.cpu_count() or 1)
                 option.dist = "worksteal"
-            workers = option.numprocesses or len(option.tx)
+            workers = 0 if option.collectonly else option.numprocesses or len(option.tx)
             if workers and option.maxworkerrestart is None:
                 option.maxworkerrestart = "10000"
         self.workers = workers
@@ -159,22 +165,22 @@ class Controller:
         if plugins.hasplugin("terminalreporter"):
             self.paint = config.get_terminal_writer().markup
 
-    def _asking(self) -> Callable[[], preflight.Answer]:
-        """What tells whether device and targets can be used, and is at work on it already."""
-        asked = self.request.targets, self.request.device
-        if self.workers:  # which start meanwhile
-            return self.stack.enter_context(preflight.asking(*asked))
-        try:  # before pytest handles crashes itself, and prints those of targets
-            answer = preflight.examine(*asked)
-        except ImportError as error:
-            raise _not_started(error) from None
-        return lambda: answer
+    def _examined(self) -> preflight.Answer:
+        """Whether device and targets can be used; RuntimeError where there is no telling."""
+        if self.workers:  # the first of them is at it
+            return preflight.told(Path(self.request.folder), self._worker_ended)
+        assert self.answer is not None
+        return self.answer
+
+    def _worker_ended(self) -> str | None:
+        ends = [end for node in self.nodes if (end := died.end_of(node, 0))]
+        return f"a worker's process ended{ends[0]}" if ends else None
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection(self, session: pytest.Session) -> None:
         """End the run, before any property, unless device and targets can be used."""
         try:
-            self._heed(self.answer())
+            self._heed(self._examined())
         except RuntimeError as error:
             self.refusal = _not_started(error)
         except Refused as error:
@@ -205,6 +211,7 @@ class Controller:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
+        self.nodes.append(node)
         node.workerinput["wavemae"] = json.dumps(asdict(self.request))
 
     @pytest.hookimpl(optionalhook=True)

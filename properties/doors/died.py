@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from .report import Cell
 
 
-def end_of(node: Any) -> str:
+def end_of(node: Any, patience: float = 2.0) -> str:
     """How a worker ended, in brackets, as far as execnet lets one ask its process."""
     process: Any = getattr(getattr(node.gateway, "_io", None), "popen", None)
     try:
-        return f" ({ending.told(process.wait(2))})"
+        return f" ({ending.told(process.wait(patience))})"
     except (AttributeError, TypeError, subprocess.TimeoutExpired):
         return ""
 

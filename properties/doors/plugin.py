@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ..run import ledger, stopping
+from ..run import ledger, preflight, stopping
 from ..targets import spelled
 from .report import BAD_STATES, Cell
 
@@ -78,11 +78,17 @@ def pytest_configure(config: pytest.Config) -> None:
     request = config.stash[REQUEST]
     if hasattr(os, "setpgid"):
         os.setpgid(0, 0)  # Ctrl-C goes to the process that distributes, which then ends this group
-    ledger.keep(Path(request.folder), worker["workerid"])
+    folder = Path(request.folder)
+    ledger.keep(folder, worker["workerid"])
     # Imports make hundreds of thousands of objects that stay: searching them for garbage again and
-    # again, and once more at exit, is a fifth of a short run.
+    # again is a fifth of a short run.
     gc.set_threshold(50_000, 20, 50)
-    config.add_cleanup(gc.freeze)
+    try:
+        (folder / "examined").touch(exist_ok=False)
+    except FileExistsError:  # by another worker
+        pass
+    else:
+        preflight.tell(folder, request.targets, request.device)
     import torch
 
     from ..run import engine  # noqa: F401
@@ -90,6 +96,11 @@ def pytest_configure(config: pytest.Config) -> None:
     gc.freeze()
     # Or each worker would start a thread for every core.
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // worker["workercount"]))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workerinput"):
+        gc.freeze()  # before pytest searches for garbage, five times
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:

@@ -1,8 +1,9 @@
 """Can the device and the targets be used at all? Asked before anything else, out of process.
 
-A target that fails to import, hangs, exits or kills its process does so here. The smoke calls ask
-for nothing but an answer: whether it is right is for the properties to say. Once it has answered,
-it is looked at a little closer, for advice.
+A worker asks, since it has torch imported, and tells the process that distributes. A target that
+fails to import, hangs, exits or kills its process does so here. The smoke calls ask for nothing but
+an answer: whether it is right is for the properties to say. Once it has answered, it is looked at a
+little closer, for advice.
 """
 
 from __future__ import annotations
@@ -13,20 +14,18 @@ import json
 import math
 import multiprocessing
 import os
-import subprocess
 import sys
 import tempfile
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import ending, targets
-from . import mistakes, stopping
+from . import mistakes
 
 if TYPE_CHECKING:
     from ..subject import Subject
@@ -34,16 +33,7 @@ if TYPE_CHECKING:
 SECONDS = 60
 _LOOK = 15  # seconds for what is advice only
 
-# A fork has torch imported already, which otherwise takes seconds; macOS and Windows want a spawn.
-if sys.platform == "linux":
-    _START = multiprocessing.get_context("fork")
-else:
-    _START = multiprocessing.get_context("spawn")
-
-_CHILD = (
-    "import json, sys; request = json.loads(sys.argv[1]); sys.path[:] = request.pop('path'); "
-    "from wavemae.properties.run import preflight; preflight.serve(**request)"
-)
+_ANSWER = "answer.json"
 
 
 @dataclass
@@ -80,49 +70,27 @@ def patience(number: int) -> float:
     return SECONDS * math.ceil(number / (os.cpu_count() or 1))
 
 
-@contextmanager
-def asking(asked: list[str], device: str) -> Iterator[Callable[[], Answer]]:
-    """Start `examine` in a process of its own, for this one has no use for torch.
-
-    What is yielded waits for its answer, and raises a RuntimeError with the last that it printed
-    if there is none. Leaving ends the process.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        answer, output = Path(folder) / "answer.json", Path(folder) / "output.txt"
-        request = {"path": sys.path, "asked": asked, "device": device, "answer": str(answer)}
-        with output.open("wb") as stream:
-            process = subprocess.Popen(
-                [sys.executable, "-c", _CHILD, json.dumps(request)],
-                stdin=subprocess.DEVNULL,
-                stdout=stream,
-                stderr=stream,
-                start_new_session=True,  # so that it can be ended with all that it started
-            )
-
-        def end() -> None:
-            if process.poll() is None:
-                stopping.end_group(process.pid)
-                process.kill()
-
-        def told() -> Answer:
-            process.wait()
-            stopping.end_group(process.pid)
-            if not answer.is_file():
-                raise RuntimeError(_last_line(output) or f"exit {process.returncode}")
-            found = json.loads(answer.read_text(encoding="utf-8"))
-            return Answer(
-                found["device"], {t: Found(**each) for t, each in found["targets"].items()}
-            )
-
-        with stopping.ending(end):
-            yield told
-        process.wait()
+def tell(folder: Path, asked: list[str], device: str) -> None:
+    """`examine`, for the process that waits in `told`, which hears of an error too."""
+    try:
+        answer: dict[str, Any] = asdict(examine(asked, device))
+    except Exception as error:
+        answer = {"error": f"{type(error).__name__}: {error}"}
+    _write(answer, folder / _ANSWER)
 
 
-def serve(asked: list[str], device: str, answer: str) -> None:
-    """The part of the process that is asked."""
-    text = json.dumps(asdict(examine(asked, device)))
-    Path(answer).write_text(text, encoding="utf-8")
+def told(folder: Path, ended: Callable[[], str | None]) -> Answer:
+    """Wait for what another process tells; a RuntimeError if it cannot, or `ended` says why."""
+    file = folder / _ANSWER
+    while not file.is_file():
+        end = ended()
+        if end is not None and not file.is_file():
+            raise RuntimeError(end)
+        time.sleep(0.01)
+    found = json.loads(file.read_text(encoding="utf-8"))
+    if "error" in found:
+        raise RuntimeError(found["error"])
+    return Answer(found["device"], {t: Found(**each) for t, each in found["targets"].items()})
 
 
 def examine(asked: list[str], device: str) -> Answer:
@@ -248,31 +216,41 @@ def _answer(target: str, device: str, answer: Path, output: Path, limit: float) 
     faulthandler.dump_traceback_later(0.9 * limit, file=descriptor)
     found = found_of(target, device, answer.with_suffix(".loaded").touch)
     faulthandler.cancel_dump_traceback_later()
-    _write(found, answer)
+    _write(asdict(found), answer)
     if found.fault is None:
         faulthandler.dump_traceback_later(_LOOK, exit=True, file=descriptor)
-        _write(replace(found, traits=look_at(target, device)), answer)
+        _write(asdict(replace(found, traits=look_at(target, device))), answer)
         faulthandler.cancel_dump_traceback_later()
 
 
-def _write(found: Found, answer: Path) -> None:
+def _write(found: dict[str, Any], answer: Path) -> None:
     """Put the answer there in one step."""
     draft = answer.with_suffix(".draft")
-    draft.write_text(json.dumps(asdict(found)), encoding="utf-8")
+    draft.write_text(json.dumps(found), encoding="utf-8")
     draft.replace(answer)
+
+
+def _start(device: str) -> Any:
+    """How a process is started for a target.
+
+    A fork has torch imported already, which otherwise takes seconds. macOS and Windows want a
+    spawn, and so does a device that this process has used: CUDA cannot be used in a fork then.
+    """
+    forked = sys.platform == "linux" and device.partition(":")[0] == "cpu"
+    return multiprocessing.get_context("fork" if forked else "spawn")
 
 
 def _try_all(asked: list[str], device: str) -> dict[str, Found]:
     """What there is to know of each target, found out in a process of its own."""
     with tempfile.TemporaryDirectory() as name, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Python 3.12 on: forking while pytest-xdist has a thread
-        folder, found = Path(name), {}
+        folder, found, start = Path(name), {}, _start(device)
         running: list[tuple[str, Path, Path, Any]] = []
         limit = patience(len(asked))
         try:
             for number, target in enumerate(asked):
                 answer, output = folder / f"{number}.json", folder / f"{number}.txt"
-                process = _START.Process(
+                process = start.Process(
                     target=_answer, args=(target, device, answer, output, limit), daemon=True
                 )
                 process.start()

@@ -25,7 +25,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from wavemae.properties import conduct, load_subject
+from wavemae.properties import conduct, ending, load_subject
 from wavemae.properties.run.reproducers import NOT_ALONE, asking_again
 
 from wavemae.models import losses
@@ -61,8 +61,11 @@ def forked(function: Callable[..., Any], *given: Any) -> Any:
     os.close(reading)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return pickle.loads(data) if data else {"code": -1, "said": "no answer"}
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if data:
+        return pickle.loads(data)
+    crashed = code < 0 and code != -signal.SIGKILL
+    return {"code": code, "said": ending.told(code) if crashed else "no answer"}
 
 
 def _quiet() -> None:
