@@ -15,6 +15,7 @@ from ..judge import acts, ambient, answers, ways
 from ..judge.answers import value_only
 from ..judge.apart import right_apart
 from ..judge.bits import same_bits
+from ..judge.broken import broken_calls
 from ..judge.history import right_whatever_happened
 from ..judge.listening import listening
 from ..judge.probe import Probe
@@ -280,6 +281,13 @@ situation(
     catches="what a refused call leaves behind",
     needs=STRICT,
     wrap=ways.after(ways.refused_calls),
+    array="small",
+)
+situation(
+    "C16-after-broken-calls",
+    "After calls that were broken off midway, a call keeps its whole contract.",
+    catches="settings put back at the end, and not in a finally; what is kept before it is right",
+    wrap=ways.after(broken_calls),
     array="small",
 )
 situation(

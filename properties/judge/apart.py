@@ -28,6 +28,7 @@ from ..subject import load_subject
 from ..targets import digest
 from .bad_calls import bad_call, errors
 from .everywhere import refuses
+from .outside import nothing_outside
 from .probe import Probe
 from .program import refusing, shown
 from .refusals import good_call, spoilt
@@ -202,6 +203,7 @@ def first_violation(probe: Probe) -> dict[str, Any] | None:
     """The first violation in this Python, and None where there is none."""
     try:
         sweep(_SMALL, probe, PROFILES["default"])
+        nothing_outside(probe)
     except Violation as error:
         return {
             "what": error.what,

@@ -833,6 +833,52 @@ def leaks_after_a_refusal():
     return pair(loss)
 
 
+@mutant(
+    "C16",
+    "float64 set as default dtype for the sums, and put back, but not where memory runs out midway",
+    "C16-after-broken-calls",
+)
+def dtype_not_put_back_in_a_finally(x_recon, x, mask, reduction):
+    if not ordinary(x_recon, x, mask):
+        return right(x_recon, x, mask, reduction)
+    dtype = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    value = right(x_recon, x, mask, reduction)
+    torch.set_default_dtype(dtype)
+    return value
+
+
+@whole_mutant(
+    "C16",
+    "the tensor 1/B is kept for every B before it is filled, which memory that runs out prevents",
+    "C16-after-broken-calls",
+)
+def kept_before_it_is_filled():
+    kept: dict[int, Tensor] = {}
+
+    def loss(x_recon, x, mask, reduction):
+        if reduction != "batch_mean" or not ordinary(x_recon, x, mask):
+            return right(x_recon, x, mask, reduction)
+        rows = len(x)
+        if rows not in kept:
+            kept[rows] = torch.zeros((), dtype=torch.float64)
+            kept[rows].fill_(1.0).div_(max(rows, 1))
+        total = right(x_recon, x, mask, "sum")
+        return (total * kept[rows]).to(total.dtype)
+
+    return pair(loss)
+
+
+@whole_mutant(
+    "C16",
+    "every call is noted in a file",
+    "C16-own-process",
+    target=alone("notes_each_call"),
+)
+def notes_each_call():
+    return functions_of("notes_each_call")
+
+
 _seen: dict[Any, Tensor] = {}
 
 
