@@ -266,7 +266,7 @@ All reductions of both functions are asked, and the defaults, also where the sou
 - A wrong loss is found by the suite when any property fails. Its killers are asked first and the
   first finding ends it, which saves hours and changes no figure here. On right losses every
   property is run, in the default profile on every twelfth of them, since one takes minutes
-  (`tox run -e soundness` runs all of them under fifty seeds, in the quick profile).
+  (`tox run -e soundness` runs all of them under ten seeds, in the quick profile).
 - Seconds are of processor time, on the definition, which passes: the median of five processes,
   without the start of Python and the import of torch; of the suite one process with all properties,
   one after another, and what it starts. The command spreads them over the cores
