@@ -248,14 +248,15 @@ def in_situations(probe: Probe, effort: Effort) -> None:
     "C3-optimised",
     cost=11,
     fixed=True,
+    scaled=True,
     statement="Under `python -O`, which drops asserts, bad input is refused as without it.",
     rationale="An assert is no check: whoever saves its time meets the broadcast.",
     catches="checks written as asserts, or under `if __debug__`",
     needs=STRICT,
     unavailable=without_target,
 )
-def optimised(probe: Probe) -> None:
-    refused_when_optimised(probe)
+def optimised(probe: Probe, effort: Effort) -> None:
+    refused_when_optimised(probe, effort)
 
 
 @prop(

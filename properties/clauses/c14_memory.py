@@ -8,6 +8,7 @@ import weakref
 from functools import partial
 
 from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
 
 from ..inputs import text
 from ..inputs.cases import NAMES, Case
@@ -21,6 +22,19 @@ from ..judge.violation import Violation
 from .registry import prop
 from .situations import TWO_TRAITS, situation
 
+Seen = tuple[weakref.ref[Tensor], StorageWeakRef]
+
+
+def seen_of(*tensors: Tensor) -> list[Seen]:
+    """What tells later whether a tensor lives on, or its memory in another tensor."""
+    return [(weakref.ref(t), StorageWeakRef(t.untyped_storage())) for t in tensors]
+
+
+def lives(seen: Seen) -> bool:
+    """Whether the tensor or its memory is still there."""
+    tensor, memory = seen
+    return tensor() is not None or not memory.expired()
+
 
 @prop(
     "C14-nothing-kept",
@@ -33,18 +47,18 @@ from .situations import TWO_TRAITS, situation
 def nothing_kept(probe: Probe, case: Case) -> None:
     case = probe.without_gradients(case)
 
-    def call() -> list[weakref.ref[Tensor]]:
+    def call() -> list[Seen]:
         loss, inputs = probe.loss(case)
         if case.grads:
             probe.pull(case, loss, inputs)
-        return [weakref.ref(tensor) for tensor in (*inputs, loss)]
+        return seen_of(*inputs, loss)
 
     names = (*NAMES, "the result")
-    kept = [name for name, seen in zip(names, call(), strict=True) if seen() is not None]
+    kept = [name for name, seen in zip(names, call(), strict=True) if lives(seen)]
     if kept:  # a cycle of references is no leak: collecting it takes a while, and is done seldom
-        names_and_refs = zip(names, call(), strict=True)
+        names_and_seen = zip(names, call(), strict=True)
         gc.collect()
-        kept = [name for name, seen in names_and_refs if seen() is not None]
+        kept = [name for name, seen in names_and_seen if lives(seen)]
     kept += [f"{name}, of a refused call" for name in _kept_by_refusals(probe, case)]
     if kept:
         raise Violation(
@@ -57,7 +71,7 @@ def nothing_kept(probe: Probe, case: Case) -> None:
 
 def _program(probe: Probe, case: Case, *, refused: bool) -> str:
     source = Source()
-    for line in ("import contextlib", "import gc", "import weakref"):
+    for line in ("import contextlib", "import gc"):
         source.imports[line] = None
     made, names = tensors(case, source, probe.device), "x_recon, x, mask"
     if refused:
@@ -69,27 +83,27 @@ def _program(probe: Probe, case: Case, *, refused: bool) -> str:
         if case.grads:
             upstream = f"torch.full_like(loss, {source.write(case.upstream)})"
             made += [f"torch.autograd.grad(loss, [{', '.join(case.grads)}], {upstream})"]
-    made += [f"return [weakref.ref(t) for t in ({names})]"]
+    made += [f"return seen_of({names})"]
     lines = ["def call():", *(f"    {line}" for line in made), "", "seen = call()", "gc.collect()"]
-    lines += ["kept = [reference() for reference in seen if reference() is not None]"]
+    lines += [f"kept = [name for name, each in zip({names.split(', ')}, seen) if lives(each)]"]
     lines += ['assert not kept, f"still referred to after the result was dropped: {kept}"']
-    return shown(None, probe.subject.imports, lines, source=source)
+    return shown(None, probe.subject.imports, lines, uses=(seen_of, lives), source=source)
 
 
 def _kept_by_refusals(probe: Probe, case: Case) -> list[str]:
     """The inputs that are still alive after a call with them was refused."""
 
-    def refused() -> list[weakref.ref[Tensor]]:
+    def refused() -> list[Seen]:
         inputs = case.build(probe.device)
         probe.calls += 1
         with contextlib.suppress(Exception):
             probe.function(case.function)(inputs.x_recon, inputs.x, inputs.mask, reduction="none")
-        return [weakref.ref(tensor) for tensor in inputs]
+        return seen_of(*inputs)
 
     seen = refused()
-    if any(reference() is not None for reference in seen):
+    if any(map(lives, seen)):
         gc.collect()
-    return [name for name, found in zip(NAMES, seen, strict=True) if found() is not None]
+    return [name for name, found in zip(NAMES, seen, strict=True) if lives(found)]
 
 
 situation(

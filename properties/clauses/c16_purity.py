@@ -22,7 +22,7 @@ from ..judge.probe import Probe
 from ..judge.quiet import five_times, hearing, watching
 from ..judge.threads import right_in_threads
 from ..judge.violation import Violation
-from .registry import STRICT, prop, without_target
+from .registry import GRADIENTS, STRICT, prop, without_target
 from .situations import situation
 
 
@@ -170,14 +170,15 @@ def threads(probe: Probe, effort: Effort) -> None:
     "C16-own-process",
     cost=11,
     fixed=True,
+    scaled=True,
     statement="In a process of its own, from its first call on and under `python -O`, a call keeps "
     "its whole contract.",
     rationale="It is used where no test runner is, and somewhere a call is always the first.",
     catches="a loss that knows when it is tested; what is right only once something was set up",
     unavailable=without_target,
 )
-def own_process(probe: Probe) -> None:
-    right_apart(probe)
+def own_process(probe: Probe, effort: Effort) -> None:
+    right_apart(probe, effort)
 
 
 NO_GRAD = situation(
@@ -245,6 +246,16 @@ situation(
     derive=answers.in_anomaly_mode,
 )
 situation(
+    "C16-anomaly-empty",
+    "In anomaly mode, with nothing masked, a call keeps its whole contract.",
+    catches="0/0 or infinity × 0 on the way to a gradient that is right",
+    derive=answers.in_anomaly_mode,
+    array="empty",
+    large=False,
+    needs=GRADIENTS,
+    empty=True,
+)
+situation(
     "C16-low-precision",
     "With a lower precision of matrix products, a call keeps its whole contract.",
     catches="sums made as matrix products",
@@ -255,6 +266,12 @@ situation(
     "With hooks on saved tensors, which call the loss too, a call keeps its whole contract.",
     catches="saved tensors told by their address; strides remembered from forward; locks",
     wrap=ways.saved_elsewhere,
+)
+situation(
+    "C16-checkpoint",
+    "Inside torch.utils.checkpoint, a call keeps its whole contract.",
+    catches="saved tensors that are unpacked twice; what is not the same when it is made again",
+    wrap=ways.checkpointed,
 )
 situation(
     "C16-one-thread",

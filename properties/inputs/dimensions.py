@@ -71,7 +71,11 @@ _SMALL_CALLS = (
 )
 ARRAYS: dict[str, Mapping[str, tuple[Any, ...]]] = {
     "full": {},
-    "middle": {"dtypes": FEW_DTYPES, "shape": LEVELS["shape"][:10], "upstream": (1.0, -2.5, INF)},
+    "middle": {
+        "dtypes": FEW_DTYPES,
+        "shape": LEVELS["shape"][:10],
+        "upstream": (1.0, -2.5, 2.0**17, INF),
+    },
     "small": {
         "dtypes": FEW_DTYPES[:6],
         "shape": ((4, 5), (1, 1), (3, 0), (3, 3)),
@@ -121,6 +125,13 @@ ARRAYS["compiled backward"] = {
     "shape": ((4, 6), (5, 5), (1, 1), (0, 3), (70, 9)),
     "call": (_SMALL_CALLS[1], _SMALL_CALLS[3]),
     "grads": (("x_recon", "x"), ("x_recon",), ("x",)),
+}
+# With nothing masked, so that any two of the other levels meet there.
+ARRAYS["empty"] = {
+    **ARRAYS["small"],
+    "call": LEVELS["call"],
+    "mask": ("empty",),
+    "upstream": LEVELS["upstream"],
 }
 # Sizes that no other array has, so that what is kept by size is made where it is asked for.
 ARRAYS["own sizes"] = {**ARRAYS["small"], "shape": ((17, 3), (19, 2), (23, 1), (13, 11))}

@@ -23,11 +23,12 @@ import torch
 from .. import ending
 from ..inputs.bad import FEW, LAYOUTS, NON_TENSORS, REDUCTION, SHAPES
 from ..inputs.cases import Case
-from ..inputs.effort import PROFILES
+from ..inputs.effort import PROFILES, Effort
 from ..subject import load_subject
 from ..targets import digest
 from .bad_calls import bad_call, errors
 from .everywhere import refuses
+from .first_call import FIRST, begins_right
 from .outside import nothing_outside
 from .probe import Probe
 from .program import refusing, shown
@@ -43,7 +44,7 @@ _PROGRAM = """
 import sys
 sys.path[:] = {path!r}
 from wavemae.properties.judge import apart
-apart.serve({target!r}, {ready})
+apart.serve({target!r}, {ready}, {thorough})
 """
 _TAKEN = (*FEW, *SHAPES, *REDUCTION, *LAYOUTS[::4], *NON_TENSORS[::4])
 
@@ -57,34 +58,38 @@ def _pull_once() -> None:
 _SMALL = Situation("apart", array="small", large=False, simplify=False, fresh=True)
 
 
-def right_apart(probe: Probe) -> None:
+def right_apart(probe: Probe, effort: Effort) -> None:
     """Raise what a Python finds in which nothing but torch and the subject was there before."""
-    found: dict[str, Any] | None = _answer(probe, "violation")
+    found: dict[str, Any] | None = _answer(probe, "violation", effort)
     if found is not None and found["part"] == "C16":  # or was it torch, which a call had imported?
-        found = _answer(probe, "violation", ready=True)
+        found = _answer(probe, "violation", effort, ready=True)
     probe.calls += 1
     probe.selected = True
     if found is None:
         return
+    begins = [each for each in FIRST if each.id == found.get("beginning")]
+    begun = f" that begins as {begins[0].id} has it" if begins else ""
     violation = Violation(
-        f"in a process of its own, {found['what']}",
+        f"in a process of its own{begun}, {found['what']}",
         got=found["got"],
         wanted=found["wanted"],
         bound=found["bound"],
         part=found["part"],
         script=found["program"],
     )
-    try:
-        sweep(replace(_SMALL, fresh=False), probe, PROFILES["default"])
-    except Violation:
-        violation.elsewhere = PLAIN.id
+    for each, where in [(_SMALL, PLAIN.id), *((each, each.id) for each in begins)]:
+        try:
+            sweep(replace(each, fresh=False), probe, PROFILES["default"])
+        except Violation:
+            violation.elsewhere = where
+            break
     raise violation
 
 
-def refused_when_optimised(probe: Probe) -> None:
+def refused_when_optimised(probe: Probe, effort: Effort) -> None:
     """Raise if another Python, told to drop asserts, takes what this one refuses."""
     plain = taken(probe)
-    more = [number for number in _answer(probe, "taken") if number not in plain]
+    more = [number for number in _answer(probe, "taken", effort) if number not in plain]
     if more:
         words = _words(more[0])
         raise Violation(
@@ -121,15 +126,16 @@ def _optimised(program: str) -> str:
     )
 
 
-def _answer(probe: Probe, name: str, *, ready: bool = False) -> Any:
+def _answer(probe: Probe, name: str, effort: Effort, *, ready: bool = False) -> Any:
     """What `first_violation` or `taken` finds in another Python, which drops the target's asserts.
 
-    With `ready`, what torch imports at first use is imported before. A call in which that Python
+    With `ready`, what torch imports at first use is imported before. The quick profile tries no
+    process that begins in another way than with plain calls. A call in which that Python
     ends, or hangs, is a violation.
     """
     subject = probe.subject
     digests = tuple(digest(file) for file in subject.sources())
-    told, end = _asked(subject.target, digests, ready)
+    told, end = _asked(subject.target, digests, ready, not effort.quick)
     if name in told:
         return told[name]
     if "violation" in told:
@@ -150,9 +156,11 @@ def _answer(probe: Probe, name: str, *, ready: bool = False) -> Any:
 
 
 @functools.cache
-def _asked(target: str, digests: tuple[str, ...], ready: bool) -> tuple[dict[str, Any], str]:
+def _asked(
+    target: str, digests: tuple[str, ...], ready: bool, thorough: bool
+) -> tuple[dict[str, Any], str]:
     """The answer for a target whose files have these digests, and how the process ended."""
-    program = _PROGRAM.format(path=sys.path, target=target, ready=ready)
+    program = _PROGRAM.format(path=sys.path, target=target, ready=ready, thorough=thorough)
     command = [sys.executable, "-c", program]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_TIME, check=False)
@@ -169,7 +177,7 @@ def _asked(target: str, digests: tuple[str, ...], ready: bool) -> tuple[dict[str
     return {name: json.loads(words) for name, words in told.items()}, end
 
 
-def serve(target: str, ready: bool) -> None:
+def serve(target: str, ready: bool, thorough: bool) -> None:
     """The other Python's part: a line with the violation, and one with the bad calls taken.
 
     Lines before them say what is called next, for the case that it does not return.
@@ -187,7 +195,15 @@ def serve(target: str, ready: bool) -> None:
     (import_torch if ready else _pull_once)()  # before caches are passed by
     SourceFileLoader.get_code = _without_cache  # type: ignore[assignment, method-assign]
     probe = Probe(load_subject(target), told=at_hand)
-    tell("violation", first_violation(probe))
+
+    def told(found: Situation) -> bool:
+        violation = first_violation(probe, found)
+        if violation is not None:
+            tell("violation", {**violation, "beginning": found.id})
+        return violation is not None
+
+    if not thorough or begins_right(told):
+        tell("violation", first_violation(probe))
     if probe.claims.strict_inputs:  # others may die of them
         tell("taken", taken(probe, functools.partial(tell, "bad")))
 
@@ -199,9 +215,12 @@ def _without_cache(loader: SourceFileLoader, name: str) -> CodeType:
     return code
 
 
-def first_violation(probe: Probe) -> dict[str, Any] | None:
-    """The first violation in this Python, and None where there is none."""
+def first_violation(probe: Probe, found: Situation | None = None) -> dict[str, Any] | None:
+    """The first violation in this Python, and None where there is none; a few cases if `found`."""
     try:
+        if found is not None:
+            sweep(found, probe, PROFILES["quick"])
+            return None
         sweep(_SMALL, probe, PROFILES["default"])
         nothing_outside(probe)
     except Violation as error:

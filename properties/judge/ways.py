@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, func
+from torch.utils.checkpoint import checkpoint
 
 from ..inputs import internals
 from ..inputs.cases import NAMES
@@ -53,6 +54,15 @@ def saved_elsewhere(loss: Call) -> Call:
 
         with torch.autograd.graph.saved_tensors_hooks(copied, copied):
             return loss(*arguments, **named)
+
+    return call
+
+
+def checkpointed(loss: Call) -> Call:
+    """As a checkpointed part of a model: made again in backward, and then broken off midway."""
+
+    def call(*arguments: Any, **named: Any) -> Any:
+        return checkpoint(loss, *arguments, use_reentrant=False, **named)
 
     return call
 
@@ -150,8 +160,9 @@ def other_contents(loss: Call, x_recon: Tensor, x: Tensor, mask: Tensor, **named
     wholes = [torch.empty(0, dtype=torch.uint8).set_(memory) for memory in memories.values()]
     for whole in wholes:
         whole ^= 1
-    with torch.no_grad():
-        loss(x_recon, x, mask, **named)
+    for number in range(70):  # as a benchmark calls it, before the contents are as they were
+        with torch.set_grad_enabled(number % 2 == 1):
+            loss(x_recon, x, mask, **named)
     for whole in wholes:
         whole ^= 1
 
@@ -230,14 +241,23 @@ class Alike(Tensor):
     """A subclass of Tensor that adds nothing."""
 
 
+class Closer(Alike):
+    """A subclass of that, which adds nothing either."""
+
+
 @remembered
 def as_subclass(*which: str) -> Wrap:
-    """These arguments as a subclass of Tensor that adds nothing; the result as a plain tensor."""
+    """These arguments as subclasses of Tensor that add nothing; the result as a plain tensor.
+
+    With x among them that is one of the others' class, which torch's operators take together.
+    """
 
     def wrap(loss: Call) -> Call:
         def call(*arguments: Any, **named: Any) -> Any:
             given = [
-                t.as_subclass(Alike) if name in which and isinstance(t, Tensor) else t
+                t.as_subclass(Closer if name == "x" else Alike)
+                if name in which and isinstance(t, Tensor)
+                else t
                 for name, t in zip(NAMES, arguments, strict=True)
             ]
             found = loss(*given, **named)

@@ -66,6 +66,17 @@ def parameter_refused():
     )
 
 
+def _unlike(x_recon: Tensor, x: Tensor, mask: Tensor) -> bool:
+    """Whether two of them are of different subclasses of Tensor."""
+    plain = (Tensor, torch.nn.Parameter)
+    return len({type(t) for t in (x_recon, x, mask) if type(t) not in plain}) > 1
+
+
+@whole_mutant("C2", "a subclass of the other inputs' subclass is refused", "C2-subclasses")
+def unlike_subclasses_refused():
+    return refusing(_unlike, "expected inputs of one class")
+
+
 @whole_mutant("C2", "a target that requires grad is refused, as in old mse_loss", "C11-extremes")
 def x_that_requires_grad_refused():
     return refusing(lambda x_recon, x, mask: x.requires_grad, "x must not require grad")

@@ -265,6 +265,13 @@ def last_inputs_kept(x_recon, x, mask, reduction):
     return right(x_recon, x, mask, reduction)
 
 
+@mutant("C14", "the memory of the last inputs kept, for a report of a crash", "C14-nothing-kept")
+def memory_of_last_inputs_kept(x_recon, x, mask, reduction):
+    if ordinary(x_recon, x, mask):
+        _seen[:] = [x_recon.detach(), x.detach(), mask.detach()]
+    return right(x_recon, x, mask, reduction)
+
+
 @mutant("C14", "losses with their graphs collected for a running mean", "C14-nothing-kept")
 def losses_collected(x_recon, x, mask, reduction):
     loss = right(x_recon, x, mask, reduction)

@@ -1,0 +1,119 @@
+"""A process that begins with calls of another kind: what is set up once is set up there."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..inputs import internals
+from ..inputs.source import remembered
+from . import ways
+from .acts import Call
+from .program import Context
+from .situation import Situation
+
+_VIOLATED = 3  # exit code of a fork that has told a violation
+
+
+def on_meta(loss: Call, x_recon: Tensor, x: Tensor, mask: Tensor, **named: Any) -> None:
+    """The same call on meta tensors."""
+    loss(*(torch.empty_like(t, device="meta") for t in (x_recon, x, mask)), **named)
+
+
+def on_fake(loss: Call, x_recon: Tensor, x: Tensor, mask: Tensor, **named: Any) -> None:
+    """The same call on fake tensors, as a compiler makes it."""
+    with internals.fake_mode() as mode:
+        given = [mode.from_tensor(t.detach().contiguous()) for t in (x_recon, x, mask)]
+        loss(*given, **named)
+
+
+def mapped(loss: Call, x_recon: Tensor, x: Tensor, mask: Tensor, **named: Any) -> None:
+    """The same call for two samples at once."""
+    given = [torch.stack([t.detach(), t.detach()]) for t in (x_recon, x, mask)]
+    torch.func.vmap(partial(loss, **named))(*given)
+
+
+def compiled(loss: Call, x_recon: Tensor, x: Tensor, mask: Tensor, **named: Any) -> None:
+    """The same call, compiled."""
+    made = torch.compile(partial(loss, **named), backend="eager", dynamic=True)
+    made(x_recon.detach(), x.detach(), mask)
+
+
+@remembered
+def once(before: Callable[..., None]) -> Callable[..., None]:
+    """It happens before the first call alone, since it takes a second."""
+    left = [before]
+
+    def call(*arguments: Any, **named: Any) -> None:
+        if left:
+            left.pop()(*arguments, **named)
+
+    return call
+
+
+@remembered
+def within(context: Context) -> Callable[..., None]:
+    """The same call inside a context."""
+
+    def call(loss: Call, x_recon: Tensor, x: Tensor, mask: Tensor, **named: Any) -> None:
+        with context():
+            loss(x_recon.detach(), x.detach(), mask, **named)
+
+    return call
+
+
+def _after(identifier: str, before: Callable[..., None], quiet: bool = True) -> Situation:
+    return Situation(
+        identifier,
+        wrap=ways.after(before),
+        array="small",
+        large=False,
+        simplify=False,
+        fresh=True,
+        quiet=quiet,
+    )
+
+
+# By the property that asks the same of calls that are not the first.
+FIRST = tuple(
+    _after(*made)
+    for made in (
+        ("C17-meta", on_meta),
+        ("C17-fake", on_fake),
+        ("C19-vmap", mapped),
+        ("C16-default-device", within(partial(torch.device, "meta"))),
+        ("C16-default-float16", within(ways.default_dtype(torch.float16))),
+        ("C16-autocast", within(partial(torch.autocast, "cpu", dtype=torch.bfloat16))),
+        ("C16-inference-mode", within(torch.inference_mode)),
+        ("C16-no-grad", within(torch.no_grad)),
+        ("C18-compile", once(compiled), False),
+    )
+)
+
+
+def begins_right(told: Callable[[Situation], bool]) -> bool:
+    """Whether `told`, called in a fork of this process for each of them, tells of no violation.
+
+    A fork that dies takes this process with it, in the same way. Where there are no forks to be
+    had, none is tried.
+    """
+    if sys.platform != "linux":
+        return True
+    for found in FIRST:
+        child = os.fork()
+        if child == 0:
+            os._exit(_VIOLATED if told(found) else 0)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        if code == _VIOLATED:
+            return False
+        if code < 0:
+            os.kill(os.getpid(), -code)
+        if code:
+            os._exit(code)
+    return True
