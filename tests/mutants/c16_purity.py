@@ -920,7 +920,7 @@ def divided_by_nearly_nothing(x_recon, x, mask, reduction):
         return right(x_recon, x, mask, reduction)
     a, b = widened(x_recon, x)
     total = torch.where(mask, a - b, 0.0).pow(2).sum()
-    return total / (mask.sum() + torch.finfo(total.dtype).tiny)
+    return total / (mask.sum().to(total.dtype) + torch.finfo(total.dtype).tiny)
 
 
 _seen: dict[Any, Tensor] = {}
