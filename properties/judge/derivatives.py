@@ -229,6 +229,8 @@ def _right_hessian(
     inside = _wide(inputs.mask) > 0
     t_recon, t_x = (np.where(inside, _wide(v), _LONG(0)) for v in given)
     divisor = contract.truth.divisor(contract.case.effective_reduction)
+    moved = abs(t_recon) + abs(t_x)
+    spilled = 2 * abs(d) * (1 + abs(up) * moved) >= _largest(contract, inputs)
     for name, tensor in found.items():
         if not isinstance(tensor, Tensor):
             claim = claims.is_tensor(f'found["second"]["{name}"]')
@@ -246,9 +248,10 @@ def _right_hessian(
             continue
         sign = 1 if name == "x_recon" else -1
         wanted = sign * 2 * inside * (up * (t_recon - t_x) + up_tangent * d) / divisor
-        reach = 2 * inside * (abs(up) * (abs(t_recon) + abs(t_x)) + abs(up_tangent * d))
+        scale = 2 * inside * (abs(up) * moved + abs(up_tangent * d))
+        reach = np.where(spilled, np.inf, scale)
         _near(
-            tensor, wanted, reach / divisor, contract, inputs, what_by, 16, reach=reach, got=place
+            tensor, wanted, scale / divisor, contract, inputs, what_by, 16, reach=reach, got=place
         )
 
 
@@ -256,6 +259,11 @@ def _difference(inputs: Inputs) -> Wide:
     with np.errstate(all="ignore"):
         difference = _wide(inputs.x_recon) - _wide(inputs.x)
         return np.where(oracle.as_array(inputs.mask), difference, _LONG(0))
+
+
+def _largest(contract: Contract, inputs: Inputs) -> float:
+    """A 64th of the range of the result's dtype, in which products on the way stay."""
+    return torch.finfo(contract.probe.wanted_dtype(inputs)).max / 64
 
 
 def _fine_enough(
@@ -292,7 +300,7 @@ def _near(
     dtypes = [found.dtype, inputs.x_recon.dtype, inputs.x.dtype]
     if roundoffs is None:
         roundoffs = oracle.tangent_roundoffs(contract.truth.selected, ordered=False)
-        largest = torch.finfo(contract.probe.wanted_dtype(inputs)).max / 64
+        largest = _largest(contract, inputs)
     else:
         largest = min(torch.finfo(dtype).max for dtype in dtypes) / 64
     unit = max(torch.finfo(dtype).eps for dtype in dtypes)
