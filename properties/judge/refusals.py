@@ -88,13 +88,14 @@ def _plain_tensor(value: Any) -> bool:
 
 
 def _informs(bad: Bad, message: str, probe: Probe, case: Case) -> None:
-    word = rf"(?<![A-Za-z_0-9]){bad.argument}(?![A-Za-z_0-9])"
+    named = NAMES if bad.unlike else (bad.argument,)
+    word = rf"(?<![A-Za-z_0-9])({'|'.join(named)})(?![A-Za-z_0-9])"
     if not re.search(word, message):
-        what = f"the message does not name the argument {bad.argument}"
+        what = f"the message does not name the argument {' or '.join(named)}"
         raise Violation(
             what,
             got=message,
-            wanted=f"the word {bad.argument}",
+            wanted=f"the word {' or '.join(named)}",
             script=partial(says, probe, bad, case, f"re.search({word!r}, got)", what),
         )
     lower = spelled_out(message)

@@ -136,6 +136,25 @@ def type_of_a_reduction():
     return sse, mse
 
 
+@whole_variant
+def names_who_differs_from_x_recon():
+    """Where x_recon alone is elsewhere, the message is about the next argument."""
+
+    def sse(x_recon, x, mask, *, reduction="batch_mean"):
+        for name, value in {"x": x, "mask": mask}.items():
+            if isinstance(value, Tensor) and isinstance(x_recon, Tensor):
+                if value.device != x_recon.device:
+                    where = f"{name} is on {value.device}, and {x_recon.device} is wanted"
+                    raise ValueError(f"{where}; move it with .to")
+        _terse_checks(x_recon, x, mask, reduction)
+        return divided(masked_difference(x_recon, x, mask).square().sum(), mask, reduction)
+
+    def mse(x_recon, x, mask, *, reduction="mean"):
+        return sse(x_recon, x, mask, reduction=reduction)
+
+    return sse, mse
+
+
 def _checked(
     say: Any, dtype: Any, shape: Any, x_recon: Any, x: Any, mask: Any, reduction: Any
 ) -> None:
