@@ -192,17 +192,20 @@ def serve(target: str, ready: bool, thorough: bool) -> None:
         if case is not None:
             tell("case", case.to_dict())
 
-    (import_torch if ready else _pull_once)()  # before caches are passed by
-    SourceFileLoader.get_code = _without_cache  # type: ignore[assignment, method-assign]
-    probe = Probe(load_subject(target), told=at_hand)
+    def loaded() -> Probe:
+        SourceFileLoader.get_code = _without_cache  # type: ignore[assignment, method-assign]
+        return Probe(load_subject(target), told=at_hand)
 
-    def told(found: Situation) -> bool:
+    def told(probe: Probe, found: Situation) -> bool:
         violation = first_violation(probe, found)
         if violation is not None:
             tell("violation", {**violation, "beginning": found.id})
         return violation is not None
 
-    if not thorough or begins_right(told):
+    (import_torch if ready else _pull_once)()  # before caches are passed by
+    right = not thorough or begins_right(loaded, told)
+    probe = loaded()
+    if right:
         tell("violation", first_violation(probe))
     if probe.claims.strict_inputs:  # others may die of them
         tell("taken", taken(probe, functools.partial(tell, "bad")))

@@ -15,7 +15,9 @@ from ..inputs import internals
 from ..inputs.source import remembered
 from . import ways
 from .acts import Call
+from .probe import Probe
 from .program import Context
+from .silence import import_torch
 from .situation import Situation
 
 _VIOLATED = 3  # exit code of a fork that has told a violation
@@ -97,23 +99,29 @@ FIRST = tuple(
 )
 
 
-def begins_right(told: Callable[[Situation], bool]) -> bool:
+def begins_right(loaded: Callable[[], Probe], told: Callable[[Probe, Situation], bool]) -> bool:
     """Whether `told`, called in a fork of this process for each of them, tells of no violation.
 
-    A fork that dies takes this process with it, in the same way. Where there are no forks to be
-    had, none is tried.
+    There torch has imported what it imports at first use, and the subject is `loaded`; here they
+    still are not. Where there are no forks to be had, none is tried.
     """
-    if sys.platform != "linux":
-        return True
-    for found in FIRST:
-        child = os.fork()
-        if child == 0:
-            os._exit(_VIOLATED if told(found) else 0)
-        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        if code == _VIOLATED:
-            return False
-        if code < 0:
-            os.kill(os.getpid(), -code)
-        if code:
-            os._exit(code)
-    return True
+    return sys.platform != "linux" or not _forked(partial(_told_of_any, loaded, told))
+
+
+def _told_of_any(loaded: Callable[[], Probe], told: Callable[[Probe, Situation], bool]) -> bool:
+    import_torch()
+    probe = loaded()
+    return any(_forked(partial(told, probe, found)) for found in FIRST)
+
+
+def _forked(told: Callable[[], bool]) -> bool:
+    """What it returns in a fork of this process. One that dies takes this process with it."""
+    child = os.fork()
+    if child == 0:
+        os._exit(_VIOLATED if told() else 0)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if code < 0:
+        os.kill(os.getpid(), -code)
+    if code not in (0, _VIOLATED):
+        os._exit(code)
+    return code == _VIOLATED
