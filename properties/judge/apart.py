@@ -75,7 +75,7 @@ def right_apart(probe: Probe, effort: Effort) -> None:
         wanted=found["wanted"],
         bound=found["bound"],
         part=found["part"],
-        script=found["program"],
+        script=(found["program"] or "").replace(found["imports"], probe.subject.imports) or None,
     )
     for each, where in [(_SMALL, PLAIN.id), *((each, each.id) for each in begins)]:
         try:
@@ -234,6 +234,7 @@ def first_violation(probe: Probe, found: Situation | None = None) -> dict[str, A
             "bound": error.bound,
             "part": error.part,
             "program": error.program(probe.subject.imports),
+            "imports": probe.subject.imports,
         }
     return None
 
