@@ -168,7 +168,8 @@ class Controller:
     def _examined(self) -> preflight.Answer:
         """Whether device and targets can be used; RuntimeError where there is no telling."""
         if self.workers:  # the first of them is at it
-            return preflight.told(Path(self.request.folder), self._worker_ended)
+            limit = preflight.patience(len(self.request.targets)) + 120  # and torch is imported
+            return preflight.told(Path(self.request.folder), limit, self._worker_ended)
         assert self.answer is not None
         return self.answer
 

@@ -118,7 +118,7 @@ LAYOUTS = tuple(
     if "mkldnn" not in make or (name != "mask" and torch.backends.mkldnn.is_available())
 )
 SHAPES = tuple(
-    Bad(name, make, ValueError, (fact,), unlike="dim" not in fact)
+    Bad(name, make, ValueError, (fact,), unlike=True)
     for name in NAMES
     for make, fact in (
         ("good[0]", r"\b4\b|\b1\b|dim"),

@@ -25,7 +25,7 @@ from ..inputs.bad import FEW, LAYOUTS, NON_TENSORS, REDUCTION, SHAPES
 from ..inputs.cases import Case
 from ..inputs.effort import PROFILES, Effort
 from ..subject import load_subject
-from ..targets import digest
+from ..targets import COMMAND, digest
 from .bad_calls import bad_call, errors
 from .everywhere import refuses
 from .first_call import FIRST, begins_right
@@ -202,8 +202,9 @@ def serve(target: str, ready: bool, thorough: bool) -> None:
             tell("violation", {**violation, "beginning": found.id})
         return violation is not None
 
+    asked = thorough and not target.startswith(COMMAND)
+    right = not asked or begins_right(loaded, told)
     (import_torch if ready else _pull_once)()  # before caches are passed by
-    right = not thorough or begins_right(loaded, told)
     probe = loaded()
     if right:
         tell("violation", first_violation(probe))

@@ -1,40 +1,42 @@
-"""Calls that are broken off midway, as where memory runs out."""
+"""Calls that are broken off midway, as a checkpoint does once it has what it needs."""
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..inputs.internals import TorchDispatchMode
 
-
-class Breaking(TorchDispatchMode):
-    """Raises at one operator, by its number, what torch raises where there is no memory left."""
+class Breaking:
+    """A hook on saved tensors that raises once, when one is saved or taken, by its number."""
 
     def __init__(self, number: int) -> None:
-        super().__init__()
-        self.number, self.seen = number, 0
+        self.left, self.raised = number, False
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.seen += 1
-        if self.seen > self.number:
-            raise torch.OutOfMemoryError("out of memory, as a test has it")
-        return func(*args, **(kwargs or {}))
+    def __call__(self, tensor: Tensor) -> Tensor:
+        self.left -= 1
+        if self.left == -1:
+            self.raised = True
+            raise RuntimeError("broken off")
+        return tensor
 
 
 def broken_calls(
     loss: Callable[..., Any], x_recon: Tensor, x: Tensor, mask: Tensor, **named: Any
 ) -> None:
-    """The same call and its backward, broken off at its first operator, its second, and so on."""
+    """The same call and its backward, broken off at the first saved tensor, then the second, ..."""
     wrt = [tensor for tensor in (x_recon, x) if tensor.requires_grad]
     for number in range(40):
-        with contextlib.suppress(torch.OutOfMemoryError), Breaking(number) as breaking:
-            found = loss(x_recon, x, mask, **named)
-            if wrt and isinstance(found, Tensor) and found.requires_grad:
-                torch.autograd.grad(found, wrt)
-        if breaking.seen <= number:
+        breaking = Breaking(number)
+        try:
+            with torch.autograd.graph.saved_tensors_hooks(breaking, breaking):
+                found = loss(x_recon, x, mask, **named)
+                if wrt and isinstance(found, Tensor) and found.requires_grad:
+                    torch.autograd.grad(found, wrt, allow_unused=True)
+        except Exception:
+            if not breaking.raised:
+                raise
+        if not breaking.raised:
             return

@@ -230,7 +230,8 @@ def _right_hessian(
     t_recon, t_x = (np.where(inside, _wide(v), _LONG(0)) for v in given)
     divisor = contract.truth.divisor(contract.case.effective_reduction)
     moved = abs(t_recon) + abs(t_x)
-    spilled = 2 * abs(d) * (1 + abs(up) * moved) >= _largest(contract, inputs)
+    with np.errstate(all="ignore"):
+        spilled = 2 * abs(d) * (1 + abs(up) * moved) >= _largest(contract, inputs)
     for name, tensor in found.items():
         if not isinstance(tensor, Tensor):
             claim = claims.is_tensor(f'found["second"]["{name}"]')

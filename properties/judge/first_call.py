@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -20,7 +21,8 @@ from .program import Context
 from .silence import import_torch
 from .situation import Situation
 
-_VIOLATED = 3  # exit code of a fork that has told a violation
+_VIOLATED = 173  # exit code of a fork that has told a violation
+_PATIENCE = 10  # seconds for a fork; one that takes longer has told nothing
 
 
 def on_meta(loss: Call, x_recon: Tensor, x: Tensor, mask: Tensor, **named: Any) -> None:
@@ -82,36 +84,40 @@ def _after(identifier: str, before: Callable[..., None], quiet: bool = True) -> 
     )
 
 
-# By the property that asks the same of calls that are not the first.
-FIRST = tuple(
-    _after(*made)
-    for made in (
-        ("C17-meta", on_meta),
-        ("C17-fake", on_fake),
-        ("C19-vmap", mapped),
-        ("C16-default-device", within(partial(torch.device, "meta"))),
-        ("C16-default-float16", within(ways.default_dtype(torch.float16))),
-        ("C16-autocast", within(partial(torch.autocast, "cpu", dtype=torch.bfloat16))),
-        ("C16-inference-mode", within(torch.inference_mode)),
-        ("C16-no-grad", within(torch.no_grad)),
-        ("C18-compile", once(compiled), False),
-    )
+# By the property that asks the same of calls that are not the first; with the claim that it needs.
+_MADE = (
+    ("data_independent", _after("C17-meta", on_meta)),
+    ("data_independent", _after("C17-fake", on_fake)),
+    ("transforms", _after("C19-vmap", mapped)),
+    ("", _after("C16-default-device", within(partial(torch.device, "meta")))),
+    ("", _after("C16-default-float16", within(ways.default_dtype(torch.float16)))),
+    ("", _after("C16-autocast", within(partial(torch.autocast, "cpu", dtype=torch.bfloat16)))),
+    ("", _after("C16-inference-mode", within(torch.inference_mode))),
+    ("", _after("C16-no-grad", within(torch.no_grad))),
+    ("compile", _after("C18-compile", once(compiled), quiet=False)),
 )
+FIRST = tuple(found for _, found in _MADE)
 
 
 def begins_right(loaded: Callable[[], Probe], told: Callable[[Probe, Situation], bool]) -> bool:
     """Whether `told`, called in a fork of this process for each of them, tells of no violation.
 
     There torch has imported what it imports at first use, and the subject is `loaded`; here they
-    still are not. Where there are no forks to be had, none is tried.
+    are not, nor was the engine of backward used, of which a fork could make no use where there is
+    a GPU. Where there are no forks to be had, none is tried.
     """
     return sys.platform != "linux" or not _forked(partial(_told_of_any, loaded, told))
 
 
 def _told_of_any(loaded: Callable[[], Probe], told: Callable[[Probe, Situation], bool]) -> bool:
     import_torch()
-    probe = loaded()
-    return any(_forked(partial(told, probe, found)) for found in FIRST)
+
+    def tried(claim: str, found: Situation) -> bool:
+        signal.alarm(_PATIENCE)
+        probe = loaded()  # in this fork, since another one has none of the threads that it starts
+        return (not claim or getattr(probe.claims, claim)) and told(probe, found)
+
+    return any(_forked(partial(tried, *made)) for made in _MADE)
 
 
 def _forked(told: Callable[[], bool]) -> bool:
@@ -120,6 +126,8 @@ def _forked(told: Callable[[], bool]) -> bool:
     if child == 0:
         os._exit(_VIOLATED if told() else 0)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if code == -signal.SIGALRM:
+        return False
     if code < 0:
         os.kill(os.getpid(), -code)
     if code not in (0, _VIOLATED):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -33,10 +34,10 @@ _ACTS = (
 def done_outside(call: Callable[[], Any]) -> list[str]:
     """What Python's audit events tell of it; hooks on those stay: for a process of its own."""
     seen: list[str] = []
-    heeded = [True]
+    heeded = [threading.get_ident()]  # other threads may be at work on something else
 
     def hook(event: str, given: Any) -> None:
-        if not heeded:
+        if threading.get_ident() not in heeded:
             return
         if event in _ACTS:
             seen.append(event)

@@ -10,6 +10,7 @@ import decimal
 import gc
 import logging
 import os
+import pickle
 import random
 import signal
 import sys
@@ -41,14 +42,12 @@ class Part:
     quick: bool = True
 
 
-def _numpy_state() -> tuple[Any, ...]:
-    name, key, *rest = np.random.get_state(legacy=True)
-    return name, key.tobytes(), *rest  # type: ignore[union-attr]  # an array
+def _numpy_state() -> bytes:
+    return pickle.dumps(np.random.get_state(legacy=False))  # whichever generator it is of
 
 
-def _set_numpy_state(state: tuple[Any, ...]) -> None:
-    name, key, *rest = state
-    np.random.set_state((name, np.frombuffer(key, np.uint32), *rest))
+def _set_numpy_state(state: bytes) -> None:
+    np.random.set_state(pickle.loads(state))
 
 
 def _set_torch_state(state: bytes) -> None:
@@ -164,7 +163,10 @@ PARTS: dict[str, Part] = {
     "deterministic warn-only": Part(
         torch.is_deterministic_algorithms_warn_only_enabled, _set_warn_only
     ),
-    "anomaly mode": Part(torch.is_anomaly_enabled, torch.set_anomaly_enabled),
+    "anomaly mode": Part(
+        lambda: (torch.is_anomaly_enabled(), torch.is_anomaly_check_nan_enabled()),
+        lambda state: torch.set_anomaly_enabled(*state),
+    ),
     "CPU autocast": Part(
         lambda: torch.is_autocast_enabled("cpu"), partial(torch.set_autocast_enabled, "cpu")
     ),

@@ -74,16 +74,21 @@ def tell(folder: Path, asked: list[str], device: str) -> None:
     """`examine`, for the process that waits in `told`, which hears of an error too."""
     try:
         answer: dict[str, Any] = asdict(examine(asked, device))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         answer = {"error": f"{type(error).__name__}: {error}"}
     _write(answer, folder / _ANSWER)
 
 
-def told(folder: Path, ended: Callable[[], str | None]) -> Answer:
-    """Wait for what another process tells; a RuntimeError if it cannot, or `ended` says why."""
-    file = folder / _ANSWER
+def told(folder: Path, limit: float, ended: Callable[[], str | None]) -> Answer:
+    """Wait for what another process tells.
+
+    Raises a RuntimeError if it cannot tell, if `ended` says why, and after so many seconds.
+    """
+    file, last = folder / _ANSWER, time.monotonic() + limit
     while not file.is_file():
         end = ended()
+        if end is None and time.monotonic() > last:
+            end = f"no worker has tried the targets within {limit:g} s"
         if end is not None and not file.is_file():
             raise RuntimeError(end)
         time.sleep(0.01)

@@ -835,7 +835,7 @@ def leaks_after_a_refusal():
 
 @mutant(
     "C16",
-    "float64 set as default dtype for the sums, and put back, but not where memory runs out midway",
+    "float64 set as default dtype for the sums, and put back, but not where the call is broken off",
     "C16-after-broken-calls",
 )
 def dtype_not_put_back_in_a_finally(x_recon, x, mask, reduction):
@@ -850,7 +850,7 @@ def dtype_not_put_back_in_a_finally(x_recon, x, mask, reduction):
 
 @whole_mutant(
     "C16",
-    "the tensor 1/B is kept for every B before it is filled, which memory that runs out prevents",
+    "the tensor 1/B is kept for every B before it is filled, and a call is broken off in between",
     "C16-after-broken-calls",
 )
 def kept_before_it_is_filled():
@@ -859,11 +859,12 @@ def kept_before_it_is_filled():
     def loss(x_recon, x, mask, reduction):
         if reduction != "batch_mean" or not ordinary(x_recon, x, mask):
             return right(x_recon, x, mask, reduction)
-        rows = len(x)
-        if rows not in kept:
+        rows, new = len(x), len(x) not in kept
+        if new:
             kept[rows] = torch.zeros((), dtype=torch.float64)
-            kept[rows].fill_(1.0).div_(max(rows, 1))
         total = right(x_recon, x, mask, "sum")
+        if new:
+            kept[rows].fill_(1.0).div_(max(rows, 1))
         return (total * kept[rows]).to(total.dtype)
 
     return pair(loss)

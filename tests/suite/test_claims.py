@@ -156,3 +156,26 @@ def test_a_module_states_its_claims(tmp_path: Path) -> None:
     misspelt.write_text(text.format({"roundof": 20}))
     with pytest.raises(TargetError, match=r"WAVEMAE_CLAIMS of .*misspelt_claims\.py.*roundof"):
         load_subject(str(misspelt))
+
+
+READS_BACK = """
+from wavemae.models import losses
+
+WAVEMAE_CLAIMS = {
+    "data_independent": False, "compile": False, "transforms": False, "distributed": False,
+}
+
+
+def masked_mse(x_recon, x, mask, *, reduction="mean"):
+    if x_recon.is_meta or not mask.any().item():
+        assert not x_recon.is_meta, "it needs data"
+    return losses.masked_mse(x_recon, x, mask, reduction=reduction)
+"""
+
+
+def test_a_process_begins_only_as_is_claimed(tmp_path: Path) -> None:
+    """What needs data is given no meta tensors, though it is asked from its first call on."""
+    file = tmp_path / "reads_back.py"
+    file.write_text(READS_BACK)
+    outcome = conduct(load_subject(str(file)), "C16-own-process", "default")
+    assert (outcome.state, outcome.reason) == ("pass", "")

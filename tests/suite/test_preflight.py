@@ -38,7 +38,7 @@ def test_what_is_told_is_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     found = preflight.Answer(None, {"loss.py": preflight.Found(imports="from loss import a")})
     monkeypatch.setattr(preflight, "examine", lambda asked, device: found)
     preflight.tell(tmp_path, ["loss.py"], "cpu")
-    assert preflight.told(tmp_path, lambda: "it ended afterwards") == found
+    assert preflight.told(tmp_path, 0.0, lambda: "it ended afterwards") == found
 
     def fails(asked: list[str], device: str) -> None:
         raise ImportError("no torch")
@@ -46,10 +46,13 @@ def test_what_is_told_is_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(preflight, "examine", fails)
     preflight.tell(tmp_path, ["loss.py"], "cpu")
     with pytest.raises(RuntimeError, match="ImportError: no torch"):
-        preflight.told(tmp_path, lambda: None)
+        preflight.told(tmp_path, 0.0, lambda: None)
 
 
-def test_nobody_waits_for_a_process_that_ended(tmp_path: Path) -> None:
-    """It says how that ended."""
-    with pytest.raises(RuntimeError, match="killed by SIGKILL"):
-        preflight.told(tmp_path, lambda: "a worker's process ended (killed by SIGKILL)")
+def test_nobody_waits_for_ever(tmp_path: Path) -> None:
+    """Neither for a process that ended, nor for one that is there and does not tell."""
+    ends = iter([None, None, "a worker's process ended"])
+    with pytest.raises(RuntimeError, match="process ended"):
+        preflight.told(tmp_path, 60.0, lambda: next(ends))
+    with pytest.raises(RuntimeError, match=r"within 0\.05 s"):
+        preflight.told(tmp_path, 0.05, lambda: None)
