@@ -29,7 +29,7 @@ from ..targets import COMMAND, digest
 from .bad_calls import bad_call, errors
 from .everywhere import refuses
 from .first_call import FIRST, begins_right
-from .outside import nothing_outside
+from .outside import acts_outside
 from .probe import Probe
 from .program import refusing, shown
 from .refusals import good_call, spoilt
@@ -226,7 +226,7 @@ def first_violation(probe: Probe, found: Situation | None = None) -> dict[str, A
             sweep(found, probe, PROFILES["quick"])
             return None
         sweep(_SMALL, probe, PROFILES["default"])
-        nothing_outside(probe)
+        outside = acts_outside(probe)
     except Violation as error:
         return {
             "what": error.what,
@@ -235,6 +235,16 @@ def first_violation(probe: Probe, found: Situation | None = None) -> dict[str, A
             "bound": error.bound,
             "part": error.part,
             "program": error.program(probe.subject.imports),
+            "imports": probe.subject.imports,
+        }
+    if outside is not None:
+        return {
+            "what": "a call does something outside of its process",
+            "got": outside[0],
+            "wanted": "nothing",
+            "bound": "exact",
+            "part": "C16",
+            "program": outside[1],
             "imports": probe.subject.imports,
         }
     return None
