@@ -8,7 +8,7 @@ from ..inputs.bad import BASE
 from ..inputs.cases import DEFAULT_REDUCTION, FUNCTIONS, REDUCTIONS, Case
 from ..inputs.grids import small_grid
 from ..inputs.strategies import cases
-from ..judge import ways
+from ..judge import handed
 from ..judge.probe import Probe
 from ..judge.program import refusing, shown
 from ..judge.violation import Violation
@@ -105,20 +105,20 @@ situation(
     "C1-equal-strings",
     "With a reduction that was made at run time, a call keeps its whole contract.",
     catches="`is` where `==` was meant",
-    wrap=ways.made_strings,
+    wrap=handed.made_strings,
     array="small",
 )
 situation(
     "C1-keywords",
     "With its arguments given by name, a call keeps its whole contract.",
     catches="a wrapper that reads `args`",
-    wrap=ways.by_name,
+    wrap=handed.by_name,
     array="small",
 )
 situation(
     "C1-some-keywords",
     "With some of its arguments given by name, a call keeps its whole contract.",
     catches="swapped parameters, which a loss symmetric in both hides when all are named",
-    wrap=ways.some_by_name,
+    wrap=handed.some_by_name,
     array="small",
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..inputs.cases import NAMES, Case
 from ..inputs.grids import small_grid
 from ..inputs.strategies import cases
-from ..judge import ways
+from ..judge import handed
 from ..judge.probe import Probe
 from .registry import prop
 from .situations import situation
@@ -30,12 +30,12 @@ situation(
     "C2-subclasses",
     "On a subclass of Tensor that adds nothing, a call keeps its whole contract.",
     catches="a second path for whatever is not exactly a Tensor",
-    wrap=ways.as_subclass(*NAMES),
+    wrap=handed.as_subclass(*NAMES),
 )
 situation(
     "C2-subclass-mask",
     "With only the mask of a subclass of Tensor, a call keeps its whole contract.",
     catches="a second path for whatever is not exactly a Tensor",
-    wrap=ways.as_subclass("mask"),
+    wrap=handed.as_subclass("mask"),
     array="small",
 )

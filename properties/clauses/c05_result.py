@@ -12,8 +12,7 @@ from ..inputs.masks import Mask
 from ..inputs.operands import Operand
 from ..inputs.strategies import cases
 from ..inputs.values import Constant
-from ..judge import ways
-from ..judge.answers import value_only
+from ..judge import answers, handed
 from ..judge.probe import Probe
 from .registry import prop
 from .situations import TWO_TRAITS, situation
@@ -114,9 +113,19 @@ situation(
     "C5-inference-inputs",
     "On inference tensors, outside their mode, a call keeps its whole contract.",
     catches="a view or an in-place step, after which the result is an inference tensor too",
-    wrap=ways.inference_inputs,
+    wrap=handed.inference_inputs,
     array="small",
-    derive=value_only,
+    derive=answers.value_only,
     only=lambda case: not case.grads,
     because="whether an inference tensor may meet an input that requires grad is left open",
+)
+situation(
+    "C5-changed-in-place",
+    "Changed in place before its backward, a result keeps its whole contract.",
+    rationale="`loss /= accumulation_steps` stands in many training loops.",
+    catches="a result that is one of several views of a tensor, which autograd lets nobody change",
+    derive=answers.written_over,
+    array="small",
+    large=False,
+    refuses=False,
 )

@@ -9,6 +9,7 @@ from ..inputs.grids import CALLS
 from ..inputs.masks import Mask
 from ..inputs.operands import Operand
 from ..inputs.values import Lattice
+from ..judge import handed
 from ..judge.contract import not_finite
 from ..judge.probe import Probe
 from .registry import prop
@@ -68,5 +69,16 @@ situation(
     parts=frozenset(["C9"]),
     only=not_finite,
     because="this is about those",
+    draws=0,
+)
+situation(
+    "C9-any-nan",
+    "With NaNs of which every bit is set, a call keeps its whole contract.",
+    rationale="Arithmetic makes one NaN, but files, sensors and bit tricks make others.",
+    catches="NaN told by its bits; rounding by integers, which makes a number of some NaN",
+    array="nan",
+    wrap=handed.other_nans,
+    large=False,
+    refuses=False,
     draws=0,
 )

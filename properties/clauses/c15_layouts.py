@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..judge import handed
 from ..judge.contract import PARTS
 from ..judge.sweep import laid_out
 from .situations import situation
@@ -28,4 +29,17 @@ situation(
     because="this is about those",
     layouts=True,
     draws=0,
+)
+situation(
+    "C15-one-tensor",
+    "With x_recon and x as slices of one tensor, along any dimension, a call keeps its whole "
+    "contract.",
+    catches="what is read through the tensor of which an input is a view",
+    wrap=handed.unbound,
+    array="own sizes",
+    parts=PARTS - {"C14"},  # the gradients of slices are slices
+    large=False,
+    only=lambda case: case.x_recon.dtype == case.x.dtype,
+    because="one tensor has one dtype",
+    refuses=False,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,8 +17,10 @@ from ..judge.answers import value_only
 from ..judge.apart import right_apart
 from ..judge.bits import same_bits
 from ..judge.broken import broken_calls
+from ..judge.contract import HIDING_PARTS, PARTS
 from ..judge.history import right_whatever_happened
 from ..judge.listening import listening
+from ..judge.midway import midway
 from ..judge.probe import Probe
 from ..judge.quiet import five_times, hearing, watching
 from ..judge.threads import right_in_threads
@@ -94,36 +97,30 @@ def globals_untouched(probe: Probe, case: Case) -> None:
         before = ambient.snapshot()
         probe.call(case, inputs)
         after = ambient.snapshot()
-    changed = ambient.differences(before, after)
-    if changed:
-        words = "; ".join(changed)
-        raise Violation(
-            f"global state changed, where it was not the default: {words}",
-            got=words,
-            wanted="as before",
-            script=partial(watching, probe, case, ambient.moved(before, after), unusual=True),
-        )
+    _as_before(before, after, ", where it was not the default", probe, case, unusual=True)
     before = ambient.snapshot()
     loss = probe.call(case, inputs)
-    after = ambient.snapshot()
-    changed = ambient.differences(before, after)
-    if not changed and case.grads:
+    _as_before(before, ambient.snapshot(), "", probe, case)
+    if case.grads:
         probe.pull(case, loss, inputs)
-        after = ambient.snapshot()
-        changed = [f"{c} (in backward)" for c in ambient.differences(before, after)]
-    refused = not changed and bool(case.grads)
-    if refused:
+        _as_before(before, ambient.snapshot(), " in backward", probe, case)
         loss = probe.call(case, inputs)
         acts.backward_of_changed(loss, inputs, case.grads)
-        after = ambient.snapshot()
-        changed = [f"{c} (in a backward that raises)" for c in ambient.differences(before, after)]
+        _as_before(
+            before, ambient.snapshot(), " in a backward that raises", probe, case, refused=True
+        )
+
+
+def _as_before(
+    before: dict[str, Any], after: dict[str, Any], when: str, probe: Probe, case: Case, **how: bool
+) -> None:
+    changed = "; ".join(ambient.differences(before, after))
     if changed:
-        words = "; ".join(changed)
         raise Violation(
-            f"global state changed: {words}",
-            got=words,
+            f"global state changed{when}: {changed}",
+            got=changed,
             wanted="as before",
-            script=partial(watching, probe, case, ambient.moved(before, after), refused=refused),
+            script=partial(watching, probe, case, ambient.moved(before, after), **how),
         )
 
 
@@ -333,4 +330,18 @@ situation(
     "With its backward in another thread, a call keeps its whole contract.",
     catches="state of one thread",
     derive=answers.backward_elsewhere,
+)
+situation(
+    "C16-midway",
+    "While a call in another thread stands midway, a call keeps its whole contract.",
+    rationale="Threads change hands between any two lines, and seldom there where it shows.",
+    catches="what is set and put back, or filled, while others look at it",
+    wrap=midway(),
+    array="few",
+    parts=PARTS - HIDING_PARTS,
+    watched=False,
+    large=False,
+    simplify=False,
+    refuses=False,
+    draws=0,
 )

@@ -129,6 +129,28 @@ ARRAYS["empty"] = {
     "mask": ("empty",),
     "upstream": LEVELS["upstream"],
 }
+# With a NaN among the values of either input, in every pair of dtypes.
+ARRAYS["nan"] = {
+    **ARRAYS["small"],
+    "dtypes": LEVELS["dtypes"],
+    "shape": ((4, 5), (1, 1), (3, 3)),
+    "values": ("nan", "inf and nan"),
+    "mask": ("full", "bernoulli"),
+}
+# For what makes each call many times over.
+ARRAYS["few"] = {
+    **ARRAYS["small"],
+    "dtypes": FEW_DTYPES[:6],
+    "shape": ((4, 5),),
+    "values": ("lattice", "reals"),
+    "mask": ("bernoulli",),
+    "outside": ("as drawn", "nan and inf"),
+    "x_recon": ("contiguous",),
+    "x": ("contiguous",),
+    "mask layout": ("contiguous",),
+    "alike": ("",),
+    "upstream": (1.0,),
+}
 # Sizes that no other array has, so that what is kept by size is made where it is asked for.
 ARRAYS["own sizes"] = {**ARRAYS["small"], "shape": ((17, 3), (19, 2), (23, 1), (13, 11))}
 TRIPLES = ("middle", "small")  # the deep profile lets any three levels of these meet

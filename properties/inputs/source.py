@@ -94,6 +94,11 @@ class Source:
         self.definitions[name] = ast.unparse(ast.fix_missing_locations(written))
         return name
 
+    def begin(self, function: Callable[[], Any]) -> None:
+        """Have the program begin with a call of a function of the suite."""
+        call = f"{self.define(function)}()"
+        self.definitions[call] = call
+
     def entry(self, module: ModuleType, table: str, key: str) -> str:
         """What the function calls that begins an entry of a table of a module of the suite."""
         for node in ast.parse(inspect.getsource(module)).body:

@@ -107,6 +107,17 @@ def into_grad(call: Call, inputs: Any, names: Names, upstream: float) -> Found:
     return {"loss": loss, **pulled, "wrote into .grad": wrote}
 
 
+def written_over(call: Call, inputs: Any, names: Names, upstream: float) -> Found:
+    """Backward of a result that was changed in place, as training loops divide it."""
+    loss, refused = call(*inputs), ""
+    if isinstance(loss, Tensor):
+        try:
+            loss.mul_(1)
+        except RuntimeError as error:
+            refused = str(error)
+    return {"loss": loss, "refused": refused, **pull(loss, inputs, names, upstream)}
+
+
 def dropped(call: Call, inputs: Any, names: Names, upstream: float) -> Found:
     """Views that live for the call only, memory allocated and collected before backward."""
     x_recon, x, mask = inputs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import decimal
+import functools
 import random
 import sys
 import warnings
@@ -52,8 +53,23 @@ def moved(before: dict[str, Any], after: dict[str, Any]) -> str:
     return next(name for name in before if before[name] != after[name])
 
 
+@functools.cache
+def import_torch() -> None:
+    """Have torch import now what it imports at first use: that sets filters and a variable."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        given = (torch.ones(2, 2),)
+        torch.func.jvp(lambda t: torch.where(t > 0, t, 0.0).square().sum(), given, given)
+    torch.use_deterministic_algorithms(
+        torch.are_deterministic_algorithms_enabled(),
+        warn_only=torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
+
+
 def reading(name: str, source: Source) -> str:
     """The expression that reads a part of `snapshot`."""
+    if name in ("environment", "warning filters"):
+        source.begin(import_torch)
     return source.entry(state, "PARTS", name)
 
 

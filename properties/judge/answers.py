@@ -114,6 +114,18 @@ def into_grad(call: Call, inputs: Inputs, case: Case, contract: Contract) -> Ans
     return answer
 
 
+def written_over(call: Call, inputs: Inputs, case: Case, contract: Contract) -> Answer:
+    """Backward of a result that was changed in place, as training loops divide it."""
+    answer, found = _pulled(acts.written_over, call, inputs, case, contract)
+    if found["refused"]:
+        what, claim = (
+            "the result cannot be changed in place",
+            claims.Claim("found['refused']", "not got"),
+        )
+        contract.fail("C5", what, found["refused"], "an ordinary tensor", claim=claim)
+    return answer
+
+
 def dropped(call: Call, inputs: Inputs, case: Case, contract: Contract) -> Answer:
     """Views that live for the call only, memory allocated and collected before backward."""
     return _pulled(acts.dropped, call, inputs, case, contract)[0]

@@ -26,6 +26,7 @@ from ..inputs.cases import Case
 from ..inputs.effort import PROFILES, Effort
 from ..subject import load_subject
 from ..targets import COMMAND, digest
+from . import ambient
 from .bad_calls import bad_call, errors
 from .everywhere import refuses
 from .first_call import FIRST, begins_right
@@ -33,7 +34,6 @@ from .outside import acts_outside
 from .probe import Probe
 from .program import refusing, shown
 from .refusals import good_call, spoilt
-from .silence import import_torch
 from .situation import PLAIN, Situation
 from .sweep import sweep
 from .violation import SuiteError, Violation
@@ -67,7 +67,7 @@ def right_apart(probe: Probe, effort: Effort) -> None:
     probe.selected = True
     if found is None:
         return
-    begins = [each for each in FIRST if each.id == found.get("beginning")]
+    begins = [FIRST[found["beginning"]]] if "beginning" in found else []
     begun = f" that begins as {begins[0].id} has it" if begins else ""
     violation = Violation(
         f"in a process of its own{begun}, {found['what']}",
@@ -204,7 +204,7 @@ def serve(target: str, ready: bool, thorough: bool) -> None:
 
     asked = thorough and not target.startswith(COMMAND)
     right = not asked or begins_right(loaded, told)
-    (import_torch if ready else _pull_once)()  # before caches are passed by
+    (ambient.import_torch if ready else _pull_once)()  # before caches are passed by
     probe = loaded()
     if right:
         tell("violation", first_violation(probe))
@@ -224,9 +224,9 @@ def first_violation(probe: Probe, found: Situation | None = None) -> dict[str, A
     try:
         if found is not None:
             sweep(found, probe, PROFILES["quick"])
-            return None
-        sweep(_SMALL, probe, PROFILES["default"])
-        outside = acts_outside(probe)
+        else:
+            sweep(_SMALL, probe, PROFILES["default"])
+            acts_outside(probe)
     except Violation as error:
         return {
             "what": error.what,
@@ -235,16 +235,6 @@ def first_violation(probe: Probe, found: Situation | None = None) -> dict[str, A
             "bound": error.bound,
             "part": error.part,
             "program": error.program(probe.subject.imports),
-            "imports": probe.subject.imports,
-        }
-    if outside is not None:
-        return {
-            "what": "a call does something outside of its process",
-            "got": outside[0],
-            "wanted": "nothing",
-            "bound": "exact",
-            "part": "C16",
-            "program": outside[1],
             "imports": probe.subject.imports,
         }
     return None

@@ -134,7 +134,8 @@ def positive(got: str) -> Claim:
 
 def kept(name: str) -> Claim:
     """A part of the state of the process, by its name in `ambient`, stays as it is."""
-    return Claim("seen", "all(now == got[0] for now in got)", gradients=True, watch=name)
+    holds = "all(before == after for before, after in got)"
+    return Claim("seen", holds, gradients=True, watch=name)
 
 
 def untouched() -> Claim:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import sys
@@ -14,11 +15,11 @@ from torch import Tensor
 
 from ..inputs import internals
 from ..inputs.source import remembered
-from . import ways
+from . import ambient, ways
 from .acts import Call
+from .midway import midway
 from .probe import Probe
 from .program import Context
-from .silence import import_torch
 from .situation import Situation
 
 _VIOLATED = 173  # exit code of a fork that has told a violation
@@ -84,6 +85,20 @@ def _after(identifier: str, before: Callable[..., None], quiet: bool = True) -> 
     )
 
 
+def _midway(number: int, dtype: str) -> Situation:
+    """The first two calls at once, the other one begun first, and standing at that line."""
+    return Situation(
+        "C16-midway",
+        wrap=midway(number, number + 1),
+        array="few",
+        only=lambda case: case.x.dtype == dtype,
+        watched=False,
+        large=False,
+        simplify=False,
+        fresh=True,
+    )
+
+
 # By the property that asks the same of calls that are not the first; with the claim that it needs.
 _MADE = (
     ("data_independent", _after("C17-meta", on_meta)),
@@ -95,8 +110,16 @@ _MADE = (
     ("", _after("C16-inference-mode", within(torch.inference_mode))),
     ("", _after("C16-no-grad", within(torch.no_grad))),
     ("compile", _after("C18-compile", once(compiled), quiet=False)),
+    *(
+        ("", _midway(number, dtype))
+        for number, dtype in zip(
+            (*range(1, 60, 2), *range(60, 180, 8)), itertools.cycle(("float16", "float64"))
+        )
+    ),
 )
-FIRST = tuple(found for _, found in _MADE)
+# The subject itself is imported there, and called where the default is another one again.
+_IMPORTED = Situation("C16-default-dtype", array="small", large=False, simplify=False, fresh=True)
+FIRST = {found.id: found for found in (*(found for _, found in _MADE), _IMPORTED)}
 
 
 def begins_right(loaded: Callable[[], Probe], told: Callable[[Probe, Situation], bool]) -> bool:
@@ -110,14 +133,17 @@ def begins_right(loaded: Callable[[], Probe], told: Callable[[Probe, Situation],
 
 
 def _told_of_any(loaded: Callable[[], Probe], told: Callable[[Probe, Situation], bool]) -> bool:
-    import_torch()
+    ambient.import_torch()
 
-    def tried(claim: str, found: Situation) -> bool:
+    def tried(claim: str, found: Situation, dtype: torch.dtype = torch.float32) -> bool:
         signal.alarm(_PATIENCE)
-        probe = loaded()  # in this fork, since another one has none of the threads that it starts
+        with ways.default_dtype(dtype)():
+            probe = loaded()  # in each fork, since others have none of the threads that it starts
         return (not claim or getattr(probe.claims, claim)) and told(probe, found)
 
-    return any(_forked(partial(tried, *made)) for made in _MADE)
+    tries = [partial(tried, *made) for made in _MADE]
+    tries += [partial(tried, "", _IMPORTED, dtype) for dtype in (torch.float64, torch.float16)]
+    return any(map(_forked, tries))
 
 
 def _forked(told: Callable[[], bool]) -> bool:

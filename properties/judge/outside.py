@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from ..inputs import text
@@ -13,6 +14,7 @@ from ..inputs.cases import Case
 from ..inputs.source import Source
 from .probe import Probe
 from .program import shown
+from .violation import Violation
 
 _WRITES = os.O_WRONLY | os.O_RDWR
 _ACTS = (
@@ -51,11 +53,8 @@ def done_outside(call: Callable[[], Any]) -> list[str]:
     return seen
 
 
-def acts_outside(probe: Probe) -> tuple[str, str] | None:
-    """What a call does outside of its process, and the program that shows it.
-
-    Not the first one, for which code is made.
-    """
+def acts_outside(probe: Probe) -> None:
+    """Raise if a call does something outside of its process: not the first, which makes code."""
     for number, function in enumerate(probe.subject.functions):
         case = probe.without_gradients(
             probe.fit(Case(function=function, shape=(2, 3), salt=number, grads=("x_recon", "x")))
@@ -69,8 +68,13 @@ def acts_outside(probe: Probe) -> tuple[str, str] | None:
         call()
         seen = done_outside(call)
         if seen:
-            return "; ".join(seen)[:300], _program(probe, case)
-    return None
+            raise Violation(
+                "a call does something outside of its process",
+                got="; ".join(seen)[:300],
+                wanted="nothing",
+                part="C16",
+                script=partial(_program, probe, case),
+            )
 
 
 def _program(probe: Probe, case: Case) -> str:

@@ -69,7 +69,7 @@ def written(scene: Scene, claim: Claim | None, what: str, wanted: str, imports: 
     lines += claim.before if claim is not None else ()
     made = act.lines("found")
     lines += _entered(scene, source, made if claim is not None else _without_exception(made))
-    lines += [f"seen.append({read})"] if read else []
+    lines += [f"seen.append((at_first, {read}))"] if read else []
     return "\n".join(whole(source, imports, [*lines, *asserted]))
 
 
@@ -174,8 +174,8 @@ def _watched(function: str, read: str) -> list[str]:
         "def watched(*arguments, **named):",
         f"    before = {read}",
         f"    result = {function}(*arguments, **named)",
-        f"    seen.extend([before, {read}])",
+        f"    seen.append((before, {read}))",
         "    return result",
         "",
-        f"seen.append({read})",
+        f"at_first = {read}",
     ]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import random
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -27,24 +25,11 @@ Holds = Callable[[Situation, Probe, Case, list[tuple[Tensor, Tensor]]], None]
 def _make_ready(found: Situation) -> None:
     """What torch changes or says when it does a thing for the first time is not the subject's."""
     if not found.fresh:
-        import_torch()
+        ambient.import_torch()
     if found.prepare is not None:
         found.prepare()
     with found.around():
         pass
-
-
-@functools.cache
-def import_torch() -> None:
-    """Have torch import now what it imports at first use: that sets filters and a variable."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        given = (torch.ones(2, 2),)
-        torch.func.jvp(lambda t: torch.where(t > 0, t, 0.0).square().sum(), given, given)
-    torch.use_deterministic_algorithms(
-        torch.are_deterministic_algorithms_enabled(),
-        warn_only=torch.is_deterministic_algorithms_warn_only_enabled(),
-    )
 
 
 @contextlib.contextmanager

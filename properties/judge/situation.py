@@ -44,6 +44,7 @@ class Situation:
         siblings: inputs that other calls use too, so that their gradients are not this call's.
         refuses: whether C3 tries bad calls there.
         quiet: whether output, warnings and random states are compared; compilers have their own.
+        watched: whether globals are compared around each call by itself too.
         again: whether three of the six arrays "middle" are asked too, so that any two levels meet
             often, and not only beside a third that hides what they do, such as an empty mask.
         large: whether a few large cases are asked too, two, or in the deep profile six.
@@ -71,6 +72,7 @@ class Situation:
     siblings: tuple[str, ...] = ()
     refuses: bool = True
     quiet: bool = True
+    watched: bool = True
     simplify: bool = True
     again: bool = False
     large: bool = True
@@ -127,7 +129,7 @@ class Situation:
     def calls(self, probe: Probe, case: Case, contract: Contract) -> Call:
         """The subject's function for a case, reduction filled in, as it is called here."""
         function = probe.function(case.function)
-        if self.quiet and "C16" in contract.parts:
+        if self.quiet and self.watched and "C16" in contract.parts:
             function = _watched(function, contract)
         given = {} if case.reduction is None else {"reduction": case.reduction}
         wrapped = self.wrap(function)

@@ -60,6 +60,19 @@ def _product(number: float) -> float:
     return product
 
 
+class _Layer:
+    weight = torch.ones(1, 1, dtype=torch.float32, device="cpu", requires_grad=True)
+
+
+def _cast_weight() -> Any:
+    """Under autocast, the node that cast a weight: another one once the cache was emptied."""
+    if not (torch.is_autocast_enabled("cpu") and torch.is_autocast_cache_enabled()):
+        return None
+    with torch.enable_grad():
+        made = torch.mm(_Layer.weight, _Layer.weight).grad_fn
+    return made and made.next_functions[0][0]
+
+
 def _set_deterministic(enabled: bool) -> None:
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     torch.use_deterministic_algorithms(enabled, warn_only=warn_only)
@@ -174,6 +187,7 @@ PARTS: dict[str, Part] = {
         lambda: torch.get_autocast_dtype("cpu"), partial(torch.set_autocast_dtype, "cpu")
     ),
     "autocast cache": Part(torch.is_autocast_cache_enabled, torch.set_autocast_cache_enabled),
+    "what autocast has cached": Part(_cast_weight),
     "float32 matmul precision": Part(
         torch.get_float32_matmul_precision, torch.set_float32_matmul_precision
     ),

@@ -13,7 +13,6 @@ from torch import Tensor, func
 from torch.utils.checkpoint import checkpoint
 
 from ..inputs import internals
-from ..inputs.cases import NAMES
 from ..inputs.source import remembered
 from .acts import Call
 from .program import Context
@@ -143,17 +142,6 @@ def inference_call(loss: Call, x_recon: Tensor, x: Tensor, mask: Tensor, **named
         loss(x_recon.detach().clone(), x.detach().clone(), mask.clone(), **named)
 
 
-def inference_inputs(loss: Call) -> Call:
-    """On inference tensors, outside inference mode."""
-
-    def call(*arguments: Any, **named: Any) -> Any:
-        with torch.inference_mode():
-            given = [t.clone() if isinstance(t, Tensor) else t for t in arguments]
-        return loss(*given, **named)
-
-    return call
-
-
 def other_contents(loss: Call, x_recon: Tensor, x: Tensor, mask: Tensor, **named: Any) -> None:
     """The same tensors with other contents, changed behind the version counter and put back."""
     memories = {t.data_ptr(): t for t in (t.untyped_storage() for t in (x_recon, x, mask))}
@@ -207,65 +195,6 @@ def process_group() -> Iterator[None]:
         yield
     finally:
         distributed.destroy_process_group()
-
-
-def made_strings(loss: Call) -> Call:
-    """A reduction that was made at run time."""
-
-    def call(*arguments: Any, **named: Any) -> Any:
-        made = {n: "".join(list(v)) if isinstance(v, str) else v for n, v in named.items()}
-        return loss(*arguments, **made)
-
-    return call
-
-
-def by_name(loss: Call) -> Call:
-    """All arguments by name, in another order."""
-
-    def call(x_recon: Any, x: Any, mask: Any, **named: Any) -> Any:
-        return loss(mask=mask, x=x, x_recon=x_recon, **named)
-
-    return call
-
-
-def some_by_name(loss: Call) -> Call:
-    """The first argument by its place, the others by name."""
-
-    def call(x_recon: Any, x: Any, mask: Any, **named: Any) -> Any:
-        return loss(x_recon, mask=mask, x=x, **named)
-
-    return call
-
-
-class Alike(Tensor):
-    """A subclass of Tensor that adds nothing."""
-
-
-class Closer(Alike):
-    """A subclass of that, which adds nothing either."""
-
-
-@remembered
-def as_subclass(*which: str) -> Wrap:
-    """These arguments as subclasses of Tensor that add nothing; the result as a plain tensor.
-
-    With x among them that is one of the others' class, which torch's operators take together.
-    """
-
-    def wrap(loss: Call) -> Call:
-        def call(*arguments: Any, **named: Any) -> Any:
-            given = [
-                t.as_subclass(Closer if name == "x" else Alike)
-                if name in which and isinstance(t, Tensor)
-                else t
-                for name, t in zip(NAMES, arguments, strict=True)
-            ]
-            found = loss(*given, **named)
-            return found.as_subclass(Tensor) if isinstance(found, Alike) else found
-
-        return call
-
-    return wrap
 
 
 @remembered

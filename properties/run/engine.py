@@ -44,7 +44,7 @@ from ..inputs.effort import PROFILES, Effort
 from ..judge import ambient
 from ..judge.caller import RAISED, Caller
 from ..judge.probe import Probe
-from ..judge.silence import import_torch, stumbled
+from ..judge.silence import stumbled
 from ..judge.violation import SuiteError, Violation
 from ..subject import Subject
 from . import blame, ledger, stopping
@@ -154,7 +154,7 @@ def conduct(
 def _restoring(prop: Property, probe: Probe, spend: Effort, examples: list[int]) -> None:
     """Run the property, and put the state of the process back."""
     if prop.sweep is not None:
-        import_torch()
+        ambient.import_torch()
     with ambient.restored():
         before = ambient.snapshot()
         try:

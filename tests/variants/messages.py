@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from functools import partial
 from typing import Any
 
 import torch
@@ -63,19 +64,23 @@ def _own_checks(x_recon: Any, x: Any, mask: Any, reduction: Any) -> None:
             )
 
 
-@whole_variant
-def own_checks_and_exceptions():
-    """Checks of its own: another order, other words, subclassed exceptions."""
+def _behind(check: Any) -> Any:
+    """Both functions, each call checked by `check(x_recon, x, mask, reduction)`."""
 
     def sse(x_recon, x, mask, *, reduction="batch_mean"):
-        _own_checks(x_recon, x, mask, reduction)
+        check(x_recon, x, mask, reduction)
         return divided(masked_difference(x_recon, x, mask).square().sum(), mask, reduction)
 
     def mse(x_recon, x, mask, *, reduction="mean"):
-        _own_checks(x_recon, x, mask, reduction)
-        return divided(masked_difference(x_recon, x, mask).square().sum(), mask, reduction)
+        return sse(x_recon, x, mask, reduction=reduction)
 
     return sse, mse
+
+
+@whole_variant
+def own_checks_and_exceptions():
+    """Checks of its own: another order, other words, subclassed exceptions."""
+    return _behind(_own_checks)
 
 
 def _terse_checks(x_recon: Any, x: Any, mask: Any, reduction: Any) -> None:
@@ -108,51 +113,35 @@ def _terse_checks(x_recon: Any, x: Any, mask: Any, reduction: Any) -> None:
 @whole_variant
 def terse_messages():
     """Checks of its own in few words."""
-
-    def sse(x_recon, x, mask, *, reduction="batch_mean"):
-        _terse_checks(x_recon, x, mask, reduction)
-        return divided(masked_difference(x_recon, x, mask).square().sum(), mask, reduction)
-
-    def mse(x_recon, x, mask, *, reduction="mean"):
-        return sse(x_recon, x, mask, reduction=reduction)
-
-    return sse, mse
+    return _behind(_terse_checks)
 
 
 @whole_variant
 def type_of_a_reduction():
     """Of a reduction that is no string the message names the type alone."""
 
-    def sse(x_recon, x, mask, *, reduction="batch_mean"):
+    def check(x_recon, x, mask, reduction):
         if not isinstance(reduction, str):
             kind = type(reduction).__qualname__
             raise TypeError(f"reduction: a {kind}, where a string such as 'mean' is wanted")
         _terse_checks(x_recon, x, mask, reduction)
-        return divided(masked_difference(x_recon, x, mask).square().sum(), mask, reduction)
 
-    def mse(x_recon, x, mask, *, reduction="mean"):
-        return sse(x_recon, x, mask, reduction=reduction)
-
-    return sse, mse
+    return _behind(check)
 
 
 @whole_variant
 def names_who_differs_from_x_recon():
     """Where x_recon alone is elsewhere, the message is about the next argument."""
 
-    def sse(x_recon, x, mask, *, reduction="batch_mean"):
+    def check(x_recon, x, mask, reduction):
         for name, value in {"x": x, "mask": mask}.items():
             if isinstance(value, Tensor) and isinstance(x_recon, Tensor):
                 if value.device != x_recon.device:
                     where = f"{name} is on {value.device}, and {x_recon.device} is wanted"
                     raise ValueError(f"{where}; move it with .to")
         _terse_checks(x_recon, x, mask, reduction)
-        return divided(masked_difference(x_recon, x, mask).square().sum(), mask, reduction)
 
-    def mse(x_recon, x, mask, *, reduction="mean"):
-        return sse(x_recon, x, mask, reduction=reduction)
-
-    return sse, mse
+    return _behind(check)
 
 
 def _checked(
@@ -185,14 +174,7 @@ def _checked(
 
 
 def _with_words(say: Any, *, dtype: Any, shape: Any) -> Any:
-    def sse(x_recon, x, mask, *, reduction="batch_mean"):
-        _checked(say, dtype, shape, x_recon, x, mask, reduction)
-        return divided(masked_difference(x_recon, x, mask).square().sum(), mask, reduction)
-
-    def mse(x_recon, x, mask, *, reduction="mean"):
-        return sse(x_recon, x, mask, reduction=reduction)
-
-    return sse, mse
+    return _behind(partial(_checked, say, dtype, shape))
 
 
 def _short(tensor: Tensor) -> str:
