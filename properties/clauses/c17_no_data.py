@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from torch import Tensor
+
 from ..inputs.cases import Case
 from ..inputs.grids import GRADS, SAME_PAIRS, small_grid
 from ..judge import acts, claims, without_data
@@ -18,10 +20,15 @@ def _called(
     """What the act gives, whose gradients have arrived, of the dtype that real tensors give."""
     case = probe.without_gradients(case)
     real = probe.build(case)
-    found = probe.perform(case, real, act, case.grads, case.upstream)
-    got, eager = found["loss"], found.get("eager")
+    found = probe.perform(case, real, act, case.grads, case.upstream, probe.claims.second_order)
     if case.grads:
         probe.arrived(case, found, real)
+    _of_its_kind(probe, found, device)
+    return case, found
+
+
+def _of_its_kind(probe: Probe, found: acts.Found, device: str) -> None:
+    got, eager = found["loss"], found.get("eager")
     if eager is not None and (got.dtype != eager.dtype or got.device.type != device):
         raise Violation(
             "the result is of another kind than with real tensors",
@@ -34,7 +41,6 @@ def _called(
             ),
             scene=probe.scene,
         )
-    return case, found
 
 
 @prop(
@@ -42,7 +48,8 @@ def _called(
     cost=10,
     statement="Meta tensors go in, and a meta tensor of the right dtype comes out; backward too.",
     rationale="Shapes and memory are planned on meta tensors before any data exists.",
-    catches="`.item()`, `if mask.any()`, boolean indexing: whatever asks for data",
+    catches="`.item()`, `if mask.any()`, boolean indexing: whatever asks for data, in second "
+    "order too",
     needs=("data_independent",),
     grid=lambda effort: small_grid(
         effort,
@@ -60,9 +67,10 @@ def meta(probe: Probe, case: Case) -> None:
 @prop(
     "C17-fake",
     cost=10,
-    statement="Fake tensors go through forward and backward.",
+    statement="Fake tensors go through forward and backward, those of other devices too.",
     rationale="Compilers and sharding planners trace with fake tensors, which have no data.",
-    catches="data-dependent branches and shapes that meta tensors happen to survive",
+    catches="data-dependent branches and shapes that meta tensors happen to survive; other "
+    "dtypes on devices that nobody tried",
     needs=("data_independent",),
     grid=lambda effort: small_grid(
         effort,
@@ -75,7 +83,11 @@ def meta(probe: Probe, case: Case) -> None:
 )
 def fake(probe: Probe, case: Case) -> None:
     probe.note(case.build().mask)
-    _called(probe, case, without_data.on_fake, probe.device)
+    case, _ = _called(probe, case, without_data.on_fake, probe.device)
+    if not case.grads:
+        found = probe.perform(case, probe.build(case), without_data.on_another_device)
+        if isinstance(found["loss"], Tensor):
+            _of_its_kind(probe, found, "xpu")
 
 
 @prop(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import torch
 
@@ -102,7 +103,10 @@ def _meshes(effort: Effort, ranks: int) -> list[tuple[tuple[int, ...], Placed]]:
 
 
 def _alike(effort: Effort, ranks: int) -> Iterator[Job]:
-    """All three tensors placed alike; with another call for each situation and each placement."""
+    """All three tensors placed alike; with another call for each situation and each placement.
+
+    A few lie on a part of a mesh, beside another part that holds the same.
+    """
     seed, deep = 1000 * effort.seed, effort.profile == "deep"
     meshes = _meshes(effort, ranks)
     for number, situation in enumerate(_ordinary(seed)):
@@ -110,6 +114,9 @@ def _alike(effort: Effort, ranks: int) -> Iterator[Job]:
         for turn, (mesh, placed) in enumerate(meshes):
             for call in range(len(CALLS) if every else 1):
                 yield Job(_called(situation, 3 * number + turn + call), mesh, (placed,) * 3)
+        if deep or number < 3:
+            placed = (_PLACEMENTS[number % 2],)
+            yield Job(_called(situation, number), (2, ranks // 2), (placed,) * 3, inner=True)
     if ranks > 2 and not deep:
         return  # five rows on four ranks leave one with nothing at all
     for number, (hardest, situation) in enumerate(_special(seed)[: 5 if effort.quick else None]):
@@ -134,7 +141,7 @@ def _all_right(probe: Probe, ranks: int, effort: Effort, jobs: Iterable[Job]) ->
     with Ranks(probe.subject, ranks, PATIENCE[effort.profile]) as asked:
         for job in jobs:
             case = probe.without_gradients(probe.fit(job.case))
-            job = Job(case, job.mesh, job.placed)
+            job = replace(job, case=case)
             whole = probe.build(case)
             probe.note(whole.mask)
             if not whole.mask.any() and probe.divides_by_zero(case):
@@ -203,9 +210,10 @@ def _fault(faults: list[int], answers: list[Answer], where: str) -> Violation:
 
 def _placed(job: Job) -> str:
     names = ["×".join(placed) for placed in job.placed]
+    where = " on the inner dimension of a mesh" if job.inner else ""
     if len(set(names)) == 1:
-        return f"x_recon, x and mask {names[0]}"
-    return f"x_recon {names[0]}, x {names[1]}, mask {names[2]}"
+        return f"x_recon, x and mask {names[0]}{where}"
+    return f"x_recon {names[0]}, x {names[1]}, mask {names[2]}{where}"
 
 
 @prop(

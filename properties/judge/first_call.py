@@ -6,6 +6,7 @@ import itertools
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -24,6 +25,7 @@ from .situation import Situation
 
 _VIOLATED = 173  # exit code of a fork that has told a violation
 _PATIENCE = 10  # seconds for a fork; one that takes longer has told nothing
+_ALL = 30  # seconds after which none is begun any more
 
 
 def on_meta(loss: Call, x_recon: Tensor, x: Tensor, mask: Tensor, **named: Any) -> None:
@@ -143,7 +145,8 @@ def _told_of_any(loaded: Callable[[], Probe], told: Callable[[Probe, Situation],
 
     tries = [partial(tried, *made) for made in _MADE]
     tries += [partial(tried, "", _IMPORTED, dtype) for dtype in (torch.float64, torch.float16)]
-    return any(map(_forked, tries))
+    until = time.monotonic() + _ALL
+    return any(_forked(each) for each in tries if time.monotonic() < until)
 
 
 def _forked(told: Callable[[], bool]) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..inputs import internals
-from .acts import Call, Found, Names, pull
+from .acts import Call, Found, Names, pull, wanted
 
 
 class ReadsBack(internals.TorchDispatchMode):
@@ -51,9 +52,11 @@ class ReadsBack(internals.TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def _call_and_pull(call: Call, inputs: Any, names: Names, upstream: float) -> Found:
+def _call_and_pull(call: Call, inputs: Any, names: Names, upstream: float, twice: bool) -> Found:
     """With its backward, or else without grad mode too: evaluation is another path in many."""
     loss = call(*inputs)
+    if twice and names:
+        _pull_twice(call(*inputs), list(wanted(inputs, names).values()))
     if not names:
         for context in (torch.no_grad, torch.inference_mode):
             with context():
@@ -61,23 +64,41 @@ def _call_and_pull(call: Call, inputs: Any, names: Names, upstream: float) -> Fo
     return {"loss": loss, **pull(loss, inputs, names, upstream)}
 
 
-def on_meta(call: Call, inputs: Any, names: Names, upstream: float) -> Found:
+def _pull_twice(loss: Any, tensors: list[Tensor]) -> None:
+    """Second order, where the first order has a graph."""
+    if isinstance(loss, Tensor) and loss.requires_grad:
+        first = torch.autograd.grad(loss, tensors, create_graph=True, allow_unused=True)
+        graphs = [g for g in first if g is not None and g.requires_grad]
+        ones = [torch.ones_like(g) for g in graphs]
+        if graphs:
+            torch.autograd.grad(graphs, tensors, ones, allow_unused=True)
+
+
+def on_meta(call: Call, inputs: Any, names: Names, upstream: float, twice: bool) -> Found:
     """On meta tensors; "eager" is the loss of those that were given."""
     placed = [t.detach().to("meta").requires_grad_(t.requires_grad) for t in inputs]
-    found = _call_and_pull(call, placed, names, upstream)
+    found = _call_and_pull(call, placed, names, upstream, twice)
     return {**found, "eager": call(*inputs)}
 
 
-def on_fake(call: Call, inputs: Any, names: Names, upstream: float) -> Found:
+def on_fake(call: Call, inputs: Any, names: Names, upstream: float, twice: bool) -> Found:
     """On fake tensors; "eager" is the loss of those that were given."""
     with internals.fake_mode() as mode:
         placed = [mode.from_tensor(t.detach()).requires_grad_(t.requires_grad) for t in inputs]
-        found = _call_and_pull(call, placed, names, upstream)
+        found = _call_and_pull(call, placed, names, upstream, twice)
     return {**found, "eager": call(*inputs)}
 
 
-def reading_back(call: Call, inputs: Any, names: Names, upstream: float) -> Found:
+def reading_back(call: Call, inputs: Any, names: Names, upstream: float, twice: bool) -> Found:
     """What is read back to the host meanwhile."""
     with ReadsBack() as recorded:
-        found = _call_and_pull(call, inputs, names, upstream)
+        found = _call_and_pull(call, inputs, names, upstream, twice)
     return {**found, "read back": recorded.seen}
+
+
+def on_another_device(call: Call, inputs: Any) -> Found:
+    """On fake tensors of a device that need not be there; None where torch cannot do it then."""
+    loss = None
+    with internals.fake_mode(), contextlib.suppress(RuntimeError):
+        loss = call(*(torch.empty(t.shape, dtype=t.dtype, device="xpu") for t in inputs))
+    return {"loss": loss, "eager": call(*inputs)}

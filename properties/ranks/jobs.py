@@ -20,11 +20,16 @@ Placed = tuple[str, ...]  # "Shard(0)", "Shard(1)" or "Replicate()" for each dim
 
 @dataclass(frozen=True)
 class Job:
-    """One call of all ranks: a case, the mesh's shape, how x_recon, x and mask are placed on it."""
+    """One call of all ranks: a case, the mesh's shape, how x_recon, x and mask are placed on it.
+
+    With `inner` the tensors lie on the last dimension of that mesh alone, so that every rank along
+    the others has the whole batch, as each group of replicas has its own.
+    """
 
     case: Case
     mesh: tuple[int, ...]
     placed: tuple[Placed, Placed, Placed]
+    inner: bool = False
 
 
 @dataclass(frozen=True)

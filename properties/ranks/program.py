@@ -33,7 +33,7 @@ def on_rank(rank, file):
         world_size={ranks},
         timeout=timedelta(seconds={patience:g}),
     )
-    mesh = init_device_mesh("cpu", {mesh})
+    mesh = init_device_mesh("cpu", {mesh}{names}
     d_recon = distribute_tensor(x_recon, mesh, [{placed[0]}]){grads[0]}
     d_x = distribute_tensor(x, mesh, [{placed[1]}]){grads[1]}
     d_mask = distribute_tensor(mask, mesh, [{placed[2]}])
@@ -103,6 +103,7 @@ def program(subject: Subject, job: Job, whole: Inputs) -> str:
         interface=f'    os.environ["GLOO_SOCKET_IFNAME"] = "{interface}"\n' if interface else "",
         ranks=ranks,
         mesh=job.mesh,
+        names=', mesh_dim_names=("outer", "inner"))["inner"]' if job.inner else ")",
         method=start_method(),
         placed=[", ".join(placed) for placed in job.placed],
         grads=[".requires_grad_()" if n in case.grads else "" for n in ("x_recon", "x")],

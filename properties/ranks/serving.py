@@ -59,7 +59,7 @@ def serve(
         pipe.send_bytes(pickle.dumps(Answer()))
         while True:
             job = pickle.loads(pipe.recv_bytes())
-            pipe.send_bytes(_answer(probe, job, meshes[job.mesh], patience))
+            pipe.send_bytes(_answer(probe, job, meshes[job.mesh, job.inner], patience))
     except EOFError:
         pass  # nobody asks any more
     except BaseException:
@@ -103,15 +103,20 @@ def _be_quiet(file: Path) -> None:
     warnings.simplefilter("ignore")  # of torch's own; what a loss may say is for C16
 
 
-def _meshes(ranks: int) -> dict[tuple[int, ...], Any]:
-    """A line of all ranks, which has been used once, and a square where four ranks make one."""
+def _meshes(ranks: int) -> dict[tuple[tuple[int, ...], bool], Any]:
+    """By shape: a line of all ranks, which was used once, and two lines, or what is one of them."""
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.tensor import Shard, distribute_tensor
 
-    shapes: list[tuple[int, ...]] = [(ranks,), (2, ranks // 2)][: 1 if ranks == 2 else 2]
-    meshes: dict[tuple[int, ...], Any] = {s: init_device_mesh("cpu", s) for s in shapes}
+    line, two = (ranks,), (2, ranks // 2)
+    square = init_device_mesh("cpu", two, mesh_dim_names=("outer", "inner"))
+    meshes: dict[tuple[tuple[int, ...], bool], Any] = {
+        (line, False): init_device_mesh("cpu", line),
+        (two, False): square,
+        (two, True): square["inner"],
+    }
     # What torch imports on first use is not the subject's time.
-    once = distribute_tensor(torch.ones(3, 2, requires_grad=True), meshes[shapes[0]], [Shard(0)])
+    once = distribute_tensor(torch.ones(3, 2, requires_grad=True), meshes[line, False], [Shard(0)])
     _whole(once.square().sum())
     once.sum().backward()
     return meshes
