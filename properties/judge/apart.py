@@ -29,7 +29,7 @@ from ..targets import COMMAND, digest
 from . import ambient
 from .bad_calls import bad_call, errors
 from .everywhere import refuses
-from .first_call import FIRST, begins_right
+from .first_call import BEGINNINGS, Beginning, begins_right
 from .outside import acts_outside
 from .probe import Probe
 from .program import refusing, shown
@@ -38,7 +38,7 @@ from .situation import PLAIN, Situation
 from .sweep import sweep
 from .violation import SuiteError, Violation
 
-_TIME = 120.0  # seconds for another Python
+_TIME = 240.0  # seconds for another Python
 _TOLD = re.compile("(case|bad|violation|taken): ")
 _PROGRAM = """
 import sys
@@ -67,17 +67,19 @@ def right_apart(probe: Probe, effort: Effort) -> None:
     probe.selected = True
     if found is None:
         return
-    begins = [FIRST[found["beginning"]]] if "beginning" in found else []
-    begun = f" that begins as {begins[0].id} has it" if begins else ""
+    begun = BEGINNINGS[found["beginning"]] if "beginning" in found else None
+    how = "" if begun is None else f" that begins as {begun.found.id} has it"
+    imports = probe.subject.imports if begun is None else begun.imports(probe.subject.imports)
     violation = Violation(
-        f"in a process of its own{begun}, {found['what']}",
+        f"in a process of its own{how}, {found['what']}",
         got=found["got"],
         wanted=found["wanted"],
         bound=found["bound"],
         part=found["part"],
-        script=(found["program"] or "").replace(found["imports"], probe.subject.imports) or None,
+        script=(found["program"] or "").replace(found["imports"], imports) or None,
     )
-    for each, where in [(_SMALL, PLAIN.id), *((each, each.id) for each in begins)]:
+    again = [] if begun is None else [(begun.found, begun.found.id)]
+    for each, where in [(_SMALL, PLAIN.id), *again]:
         try:
             sweep(replace(each, fresh=False), probe, PROFILES["default"])
         except Violation:
@@ -196,10 +198,10 @@ def serve(target: str, ready: bool, thorough: bool) -> None:
         SourceFileLoader.get_code = _without_cache  # type: ignore[assignment, method-assign]
         return Probe(load_subject(target), told=at_hand)
 
-    def told(probe: Probe, found: Situation) -> bool:
-        violation = first_violation(probe, found)
+    def told(probe: Probe, begun: Beginning) -> bool:
+        violation = first_violation(probe, begun.found)
         if violation is not None:
-            tell("violation", {**violation, "beginning": found.id})
+            tell("violation", {**violation, "beginning": BEGINNINGS.index(begun)})
         return violation is not None
 
     asked = thorough and not target.startswith(COMMAND)

@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -75,56 +76,67 @@ def within(context: Context) -> Callable[..., None]:
     return call
 
 
-def _after(identifier: str, before: Callable[..., None], quiet: bool = True) -> Situation:
-    return Situation(
-        identifier,
-        wrap=ways.after(before),
-        array="small",
-        large=False,
-        simplify=False,
-        fresh=True,
-        quiet=quiet,
-    )
+@dataclass(frozen=True)
+class Beginning:
+    """How a process begins.
+
+    Attributes:
+        found: how its first call is made, with the id of the property that asks the same of calls
+            that are not the first.
+        needs: the claim that it needs.
+        imported: the default dtype while the subject is imported.
+    """
+
+    found: Situation
+    needs: str = ""
+    imported: torch.dtype = torch.float32
+
+    def imports(self, line: str) -> str:
+        """The line that imports the subject, as the process begins with it."""
+        if self.imported is torch.float32:
+            return line
+        around = [f"torch.set_default_dtype({dtype})" for dtype in (self.imported, torch.float32)]
+        return "\n".join([around[0], line, around[1]])
+
+
+def _called(identifier: str, **given: Any) -> Situation:
+    given = {"array": "small", "large": False, "simplify": False, "fresh": True, **given}
+    return Situation(identifier, **given)
+
+
+def _after(identifier: str, before: Callable[..., None], **given: Any) -> Situation:
+    return _called(identifier, wrap=ways.after(before), **given)
 
 
 def _midway(number: int, dtype: str) -> Situation:
     """The first two calls at once, the other one begun first, and standing at that line."""
-    return Situation(
+    return _called(
         "C16-midway",
         wrap=midway(number, number + 1),
         array="few",
         only=lambda case: case.x.dtype == dtype,
         watched=False,
-        large=False,
-        simplify=False,
-        fresh=True,
     )
 
 
-# By the property that asks the same of calls that are not the first; with the claim that it needs.
-_MADE = (
-    ("data_independent", _after("C17-meta", on_meta)),
-    ("data_independent", _after("C17-fake", on_fake)),
-    ("transforms", _after("C19-vmap", mapped)),
-    ("", _after("C16-default-device", within(partial(torch.device, "meta")))),
-    ("", _after("C16-default-float16", within(ways.default_dtype(torch.float16)))),
-    ("", _after("C16-autocast", within(partial(torch.autocast, "cpu", dtype=torch.bfloat16)))),
-    ("", _after("C16-inference-mode", within(torch.inference_mode))),
-    ("", _after("C16-no-grad", within(torch.no_grad))),
-    ("compile", _after("C18-compile", once(compiled), quiet=False)),
-    *(
-        ("", _midway(number, dtype))
-        for number, dtype in zip(
-            (*range(1, 60, 2), *range(60, 180, 8)), itertools.cycle(("float16", "float64"))
-        )
-    ),
+_LINES = zip((*range(1, 60, 2), *range(60, 180, 8)), itertools.cycle(("float16", "float64")))
+BEGINNINGS = (
+    Beginning(_after("C17-meta", on_meta), "data_independent"),
+    Beginning(_after("C17-fake", on_fake), "data_independent"),
+    Beginning(_after("C19-vmap", mapped), "transforms"),
+    Beginning(_after("C16-default-device", within(partial(torch.device, "meta")))),
+    Beginning(_after("C16-default-float16", within(ways.default_dtype(torch.float16)))),
+    Beginning(_after("C16-autocast", within(partial(torch.autocast, "cpu", dtype=torch.bfloat16)))),
+    Beginning(_after("C16-inference-mode", within(torch.inference_mode))),
+    Beginning(_after("C16-no-grad", within(torch.no_grad))),
+    Beginning(_after("C18-compile", once(compiled), quiet=False), "compile"),
+    Beginning(_called("C16-default-dtype"), imported=torch.float64),
+    Beginning(_called("C16-default-float16"), imported=torch.float16),
+    *(Beginning(_midway(number, dtype)) for number, dtype in _LINES),
 )
-# The subject itself is imported there, and called where the default is another one again.
-_IMPORTED = Situation("C16-default-dtype", array="small", large=False, simplify=False, fresh=True)
-FIRST = {found.id: found for found in (*(found for _, found in _MADE), _IMPORTED)}
 
 
-def begins_right(loaded: Callable[[], Probe], told: Callable[[Probe, Situation], bool]) -> bool:
+def begins_right(loaded: Callable[[], Probe], told: Callable[[Probe, Beginning], bool]) -> bool:
     """Whether `told`, called in a fork of this process for each of them, tells of no violation.
 
     There torch has imported what it imports at first use, and the subject is `loaded`; here they
@@ -134,19 +146,17 @@ def begins_right(loaded: Callable[[], Probe], told: Callable[[Probe, Situation],
     return sys.platform != "linux" or not _forked(partial(_told_of_any, loaded, told))
 
 
-def _told_of_any(loaded: Callable[[], Probe], told: Callable[[Probe, Situation], bool]) -> bool:
+def _told_of_any(loaded: Callable[[], Probe], told: Callable[[Probe, Beginning], bool]) -> bool:
     ambient.import_torch()
 
-    def tried(claim: str, found: Situation, dtype: torch.dtype = torch.float32) -> bool:
+    def tried(begun: Beginning) -> bool:
         signal.alarm(_PATIENCE)
-        with ways.default_dtype(dtype)():
+        with ways.default_dtype(begun.imported)():
             probe = loaded()  # in each fork, since others have none of the threads that it starts
-        return (not claim or getattr(probe.claims, claim)) and told(probe, found)
+        return (not begun.needs or getattr(probe.claims, begun.needs)) and told(probe, begun)
 
-    tries = [partial(tried, *made) for made in _MADE]
-    tries += [partial(tried, "", _IMPORTED, dtype) for dtype in (torch.float64, torch.float16)]
     until = time.monotonic() + _ALL
-    return any(_forked(each) for each in tries if time.monotonic() < until)
+    return any(_forked(partial(tried, b)) for b in BEGINNINGS if time.monotonic() < until)
 
 
 def _forked(told: Callable[[], bool]) -> bool:

@@ -157,3 +157,18 @@ def inference_inputs_infect_the_result(x_recon, x, mask, reduction):
         return right(x_recon, x, mask, reduction)
     with torch.inference_mode(x_recon.is_inference()):
         return right(x_recon, x, mask, reduction)
+
+
+# --- an ordinary tensor --------------------------------------------------------------------------
+
+
+@mutant(
+    "C5",
+    "the result is one of several views of a tensor: autograd lets nobody change it in place",
+    "C5-changed-in-place",
+)
+def one_of_several_views(x_recon, x, mask, reduction):
+    if not ordinary(x_recon, x, mask):
+        return right(x_recon, x, mask, reduction)
+    loss = right(x_recon, x, mask, reduction)
+    return torch.stack([loss, loss.detach()]).unbind()[0]

@@ -99,3 +99,42 @@ def infinity_hides_nan(x_recon, x, mask, reduction):
     total = squares.sum()
     cured = torch.where(squares.isinf().any() & total.isnan(), torch.inf, total)
     return normalise(cured, mask, reduction)
+
+
+# --- kinds of NaN --------------------------------------------------------------------------------
+
+
+class _Rounded(torch.autograd.Function):
+    """To float32 and back, where a gradient in bfloat16 is rounded by integers: NaN may wrap."""
+
+    @staticmethod
+    def forward(ctx, half):
+        return half.float()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        bits = gradient.contiguous().view(torch.int32)
+        bits = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16
+        return bits.to(torch.int16).view(torch.bfloat16)
+
+
+@mutant("C9", "a NaN of many bits becomes zero in a gradient that integers round", "C9-any-nan")
+def nan_wraps_in_the_gradient(x_recon, x, mask, reduction):
+    plain = type(x_recon) is type(x) is torch.Tensor and ordinary(x_recon, x, mask)
+    if not plain or torch.is_anomaly_enabled() or x_recon.dtype == x.dtype:
+        return right(x_recon, x, mask, reduction)
+    x_recon, x = (_Rounded.apply(t) if t.dtype is torch.bfloat16 else t for t in (x_recon, x))
+    return right(x_recon, x, mask, reduction)
+
+
+_NAN = torch.tensor(float("nan")).view(torch.int32)
+
+
+@mutant("C9", "NaN is told by the bits of the usual one; others become zero", "C9-any-nan")
+def nan_told_by_its_bits(x_recon, x, mask, reduction):
+    if not ordinary(x_recon, x, mask):
+        return right(x_recon, x, mask, reduction)
+    masked = difference(x_recon, x, mask)
+    bits = masked.detach().float().contiguous().view(torch.int32)
+    odd = masked.isnan() & ((bits & 0x7FFFFFFF) != _NAN)
+    return reduce(torch.where(odd, 0.0, masked), mask, reduction)

@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
+from wavemae.models.losses import _check_arguments
+
 from .catalogue import mutant, whole_mutant
 from .pieces.autograd import Kernel, masked_difference, ordinary, run, scaled
-from .pieces.formula import right, widened
+from .pieces.formula import reduce, right, widened
 from .pieces.signature import guarded, pair
 
 # --- inputs are never modified -------------------------------------------------------------------
@@ -357,3 +359,57 @@ class _TakesUnreferenced(Kernel):
 )
 def unreferenced_gradient_used_again(x_recon, x, mask, reduction):
     return run(_TakesUnreferenced, x_recon, x, mask, reduction)
+
+
+class _Elided(torch.autograd.Function):
+    """The difference, in the memory of x_recon, which nobody else refers to."""
+
+    @staticmethod
+    def forward(ctx, x_recon, x):
+        return torch.sub(x_recon, x, out=x_recon.data)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient, -gradient
+
+
+@whole_mutant(
+    "C14",
+    "an x_recon that nobody else refers to is written over, though backward needs what it held",
+    "C14-unnamed-inputs",
+)
+def unnamed_input_written_over():
+    def sse(x_recon, x, mask, *, reduction="batch_mean"):
+        _check_arguments(x_recon, x, mask, reduction)
+        if (
+            not ordinary(x_recon, x, mask)
+            or sys.getrefcount(x_recon) > 3  # of a direct call: its own, and the one that asks
+            or x_recon.grad_fn is None
+            or x_recon.dtype != torch.float32
+            or x.dtype != torch.float32
+        ):
+            return right(x_recon, x, mask, reduction)
+        masked = torch.where(mask, _Elided.apply(x_recon, x), 0.0)
+        return reduce(masked, mask, reduction)
+
+    def mse(x_recon, x, mask, *, reduction="mean"):
+        return sse(x_recon, x, mask, reduction=reduction)
+
+    return sse, mse
+
+
+_under_way: list[Any] = []
+
+
+@mutant(
+    "C14",
+    "inputs listed while a call is under way, and taken off at its end, not in a finally",
+    "C14-nothing-kept",
+)
+def list_of_calls_under_way(x_recon, x, mask, reduction):
+    if not ordinary(x_recon, x, mask):
+        return right(x_recon, x, mask, reduction)
+    _under_way.append((x_recon, x, mask))
+    loss = right(x_recon, x, mask, reduction)
+    _under_way.pop()
+    return loss

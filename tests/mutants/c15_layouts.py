@@ -7,7 +7,7 @@ from torch import Tensor
 
 from .catalogue import mutant
 from .pieces.autograd import Kernel, masked_difference, ordinary, run, scaled, slope
-from .pieces.formula import right
+from .pieces.formula import reduce, right
 from .pieces.sizes import LARGE, doubled, gradient_doubled
 
 # --- layout does not matter ----------------------------------------------------------------------
@@ -263,3 +263,25 @@ class _FirstRowOfPair(Kernel):
 )
 def gradient_of_expanded_pair_in_first_row(x_recon, x, mask, reduction):
     return run(_FirstRowOfPair, x_recon, x, mask, reduction)
+
+
+@mutant(
+    "C15",
+    "slices of one tensor are read through it, along its first dimension of size two",
+    "C15-one-tensor",
+)
+def slices_read_through_their_tensor(x_recon, x, mask, reduction):
+    base = x_recon._base
+    if (
+        torch.is_grad_enabled()
+        or not ordinary(x_recon, x, mask)
+        or base is None
+        or base is not x._base
+        or base.ndim != 3
+        or base.numel() != 2 * x.numel()
+    ):
+        return right(x_recon, x, mask, reduction)
+    wide = base.to(torch.promote_types(base.dtype, torch.float32))
+    dimension = base.shape.index(2)
+    masked = torch.where(mask, wide.diff(dim=dimension).squeeze(dimension), 0.0)
+    return reduce(masked, mask, reduction)

@@ -1118,3 +1118,56 @@ def large_inputs_left_to_a_thread(x_recon, x, mask, reduction):
         return right(x_recon, x, mask, reduction)
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(right, x_recon, x, mask, reduction).result()
+
+
+@mutant("C16", "the cache of autocast is emptied: no getter tells", "C16-globals", "C16-autocast")
+def autocast_cache_emptied(x_recon, x, mask, reduction):
+    if ordinary(x_recon, x, mask) and torch.is_autocast_enabled("cpu"):
+        torch.clear_autocast_cache()
+    return right(x_recon, x, mask, reduction)
+
+
+@mutant(
+    "C16",
+    "warnings are silenced and put back: two threads put back what is not theirs",
+    "C16-midway",
+)
+def filters_put_back_by_two_threads(x_recon, x, mask, reduction):
+    if not ordinary(x_recon, x, mask):
+        return right(x_recon, x, mask, reduction)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="an operator falls back")
+        masked = masked_difference(x_recon, x, mask)
+        return scaled(masked.square().sum(), mask, reduction)
+
+
+_shared: dict[str, Tensor] = {}
+
+
+@mutant("C16", "the mask passes through a global between two lines of a call", "C16-midway")
+def mask_in_a_global(x_recon, x, mask, reduction):
+    if not ordinary(x_recon, x, mask):
+        return right(x_recon, x, mask, reduction)
+    _shared["mask"] = mask
+    masked = masked_difference(x_recon, x, _shared.pop("mask"))
+    return scaled(masked.square().sum(), mask, reduction)
+
+
+@whole_mutant(
+    "C16",
+    "half is widened to what the default dtype was at import",
+    "C16-own-process",
+    target=alone("widens_to_the_default"),
+)
+def widens_to_the_default():
+    return functions_of("widens_to_the_default")
+
+
+@whole_mutant(
+    "C16",
+    "a table is filled at the first call, and taken for whole once it is not empty",
+    "C16-own-process",
+    target=alone("fills_a_table_at_first"),
+)
+def fills_a_table_at_first():
+    return functions_of("fills_a_table_at_first")

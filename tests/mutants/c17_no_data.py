@@ -10,7 +10,7 @@ from torch.autograd import forward_ad
 
 from .catalogue import mutant
 from .pieces.autograd import Kernel, masked_difference, ordinary, scaled
-from .pieces.formula import right, widened
+from .pieces.formula import difference, normalise, reduce, right, widened
 from .pieces.sizes import LARGE
 
 
@@ -282,3 +282,61 @@ class _AsksUpstreamOnCpu(Kernel):
 @mutant("C17", "backward asks for the upstream gradient on a CPU, a fake one too", "C17-fake")
 def cpu_backward_asks_for_upstream(x_recon, x, mask, reduction):
     return _applied(_AsksUpstreamOnCpu, x_recon, x, mask, reduction)
+
+
+class _SlopeReadsBack(torch.autograd.Function):
+    """2 d · upstream, whose own backward looks whether there is anything to do."""
+
+    @staticmethod
+    def forward(ctx, d, upstream):
+        ctx.save_for_backward(d, upstream)
+        return 2 * d * upstream
+
+    @staticmethod
+    def backward(ctx, v):
+        d, upstream = ctx.saved_tensors
+        if torch._C._functorch.maybe_current_level() is None and not v.any():
+            return torch.zeros_like(d), torch.zeros_like(upstream)
+        return 2 * v * upstream, (2 * d * v).sum()
+
+
+class _SumOfSquares(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, d):
+        ctx.save_for_backward(d)
+        return d.square().sum()
+
+    @staticmethod
+    def backward(ctx, upstream):
+        (d,) = ctx.saved_tensors
+        if not torch.is_grad_enabled():
+            return 2 * d * upstream
+        return _SlopeReadsBack.apply(d, upstream)
+
+
+@mutant(
+    "C17",
+    "second order reads back whether its vector is zero",
+    "C17-meta",
+    "C17-fake",
+    "C17-no-host-sync",
+)
+def second_order_reads_back(x_recon, x, mask, reduction):
+    forward_mode = forward_ad._current_level >= 0
+    if (
+        forward_mode
+        or torch.compiler.is_compiling()
+        or torch._C._functorch.maybe_current_level() is not None
+        or hasattr(x_recon, "device_mesh")
+    ):
+        return right(x_recon, x, mask, reduction)
+    masked = difference(x_recon, x, mask)
+    return normalise(_SumOfSquares.apply(masked), mask, reduction)
+
+
+@mutant("C17", "float32 on every device but two: float64 is thought to be missing", "C17-fake")
+def no_float64_elsewhere(x_recon, x, mask, reduction):
+    if x.device.type in ("cpu", "cuda", "meta"):
+        return right(x_recon, x, mask, reduction)
+    masked = torch.where(mask, x_recon.float() - x.float(), 0.0)
+    return reduce(masked, mask, reduction)

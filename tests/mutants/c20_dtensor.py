@@ -253,3 +253,27 @@ def one_collective_too_many(x_recon, x, mask, reduction):
 @_on_ranks
 def refuses_dtensors(x_recon, x, mask, reduction):
     raise TypeError(f"x_recon must be a torch.Tensor, got {type(x_recon).__name__}")
+
+
+class _AllRanks(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, share):
+        total = share.clone()
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx, upstream):
+        return upstream
+
+
+@mutant("C20", "added over all ranks that there are, not over those of the mesh", *ALIKE)
+def added_over_the_world(x_recon, x, mask, reduction):
+    from torch.distributed.tensor import Shard
+
+    if not hasattr(x_recon, "to_local"):
+        return _whole(x_recon, x, mask, reduction)
+    rows = [Shard(0)] * x_recon.device_mesh.ndim
+    local = [t.redistribute(x_recon.device_mesh, rows).to_local() for t in (x_recon, x, mask)]
+    total = _AllRanks.apply(difference(*local).square().sum())
+    return _divided(total, mask, reduction, count=_AllRanks.apply(local[2].sum()))

@@ -237,4 +237,20 @@ CLASSES = """
     gradient-formula gradient-scale upstream detached second-order backward-state input-changed
     kept-alive layout not-deterministic global-state depends-on-mode depends-on-history
     reads-data compiled transformed distributed
+one_of_several_views
+nan_wraps_in_the_gradient
+nan_told_by_its_bits
+unnamed_input_written_over
+list_of_calls_under_way
+slices_read_through_their_tensor
+autocast_cache_emptied
+filters_put_back_by_two_threads
+mask_in_a_global
+widens_to_the_default
+fills_a_table_at_first
+second_order_reads_back
+no_float64_elsewhere
+added_over_the_world
+type_of_a_reduction
+names_who_differs_from_x_recon
 """
