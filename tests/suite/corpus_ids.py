@@ -227,15 +227,19 @@ IDS = """
     vmap_rule_sums_by_matrix_product vmap_rule_pads_in_default_dtype jvp_by_matrix_product
     jvp_in_default_dtype halves_summed_by_threads large_inputs_left_to_a_thread
     summed_by_matrix_product_while_compiling
-    """  CLASSES = """     mask-inverted mask-misread excluded-value-leaks excluded-gradient-leaks
-    missing-by-sentinel     non-finite-hidden wrong-type-accepted mask-not-bool broadcast reduction-
-    accepted     poor-refusal unchecked-somewhere signature right-input-refused wrong-formula wrong-
-    divisor     mean-of-means epsilon tail-lost empty-mask result-kind half-precision lost-precision
+    one_of_several_views nan_wraps_in_the_gradient nan_told_by_its_bits unnamed_input_written_over
+    list_of_calls_under_way slices_read_through_their_tensor autocast_cache_emptied
+    filters_put_back_by_two_threads mask_in_a_global widens_to_the_default fills_a_table_at_first
+    second_order_reads_back no_float64_elsewhere added_over_the_world type_of_a_reduction
+    names_who_differs_from_x_recon
+"""
+
+CLASSES = """
+    mask-inverted mask-misread excluded-value-leaks excluded-gradient-leaks missing-by-sentinel
+    non-finite-hidden wrong-type-accepted mask-not-bool broadcast reduction-accepted
+    poor-refusal unchecked-somewhere signature right-input-refused wrong-formula wrong-divisor
+    mean-of-means epsilon tail-lost empty-mask result-kind half-precision lost-precision
     gradient-formula gradient-scale upstream detached second-order backward-state input-changed
-    kept-alive layout not-deterministic global-state depends-on-mode depends-on-history     reads-
-    data compiled transformed distributed one_of_several_views nan_wraps_in_the_gradient
-    nan_told_by_its_bits unnamed_input_written_over list_of_calls_under_way
-    slices_read_through_their_tensor autocast_cache_emptied filters_put_back_by_two_threads
-    mask_in_a_global widens_to_the_default fills_a_table_at_first second_order_reads_back
-    no_float64_elsewhere added_over_the_world type_of_a_reduction names_who_differs_from_x_recon
+    kept-alive layout not-deterministic global-state depends-on-mode depends-on-history
+    reads-data compiled transformed distributed
 """
