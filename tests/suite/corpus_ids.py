@@ -232,6 +232,7 @@ IDS = """
     filters_put_back_by_two_threads mask_in_a_global widens_to_the_default fills_a_table_at_first
     second_order_reads_back no_float64_elsewhere added_over_the_world type_of_a_reduction
     names_who_differs_from_x_recon
+    all_faults_in_french workspace_returned_in_finally pool_warmed_at_import one_call_at_a_time
 """
 
 CLASSES = """

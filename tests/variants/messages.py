@@ -218,3 +218,47 @@ def old_type_names_in_german():
         dtype=lambda tensor: tensor.type(),
         shape=lambda tensor: tensor.shape,
     )
+
+
+def _faults(x_recon: Any, x: Any, mask: Any, reduction: Any) -> None:
+    """All that is wrong with a call at once, in a list of three facts each, in French."""
+    named = {"x_recon": x_recon, "x": x, "mask": mask}
+    floats = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+    kinds: list[tuple[Any, ...]] = []
+    for name, value in named.items():
+        wanted = (torch.bool,) if name == "mask" else floats
+        if not isinstance(value, Tensor):
+            kinds.append((name, type(value).__name__, "torch.Tensor", "torch.as_tensor"))
+        elif value.layout is not torch.strided:
+            kinds.append((name, value.layout, torch.strided, "to_dense()"))
+        elif value.dtype not in wanted:
+            kinds.append(
+                (name, value.dtype, wanted, "mask.bool()" if name == "mask" else ".float()")
+            )
+    if not isinstance(reduction, str):
+        kinds.append(("reduction", repr(reduction), "str", "'sum', 'mean', 'batch_mean'"))
+    if kinds:
+        raise TypeError("\n".join(["fautes de type :", *map(_in_french, kinds)]))
+    values: list[tuple[Any, ...]] = []
+    for name, value in named.items():
+        if value.ndim != 2:
+            values.append((name, f"forme {tuple(value.shape)}", "(B, L)", "reshape(B, L)"))
+        elif x.ndim == 2 and value.shape != x.shape:
+            shapes = f"forme {tuple(value.shape)}", f"celle de x, {tuple(x.shape)}"
+            values.append((name, *shapes, "expand_as(x)"))
+        if value.device != x.device:
+            values.append((name, value.device, f"celui de x, {x.device}", "to(x.device)"))
+    if reduction not in ("sum", "mean", "batch_mean"):
+        values.append(("reduction", repr(reduction), "'sum', 'mean', 'batch_mean'", "'sum'"))
+    if values:
+        raise ValueError("\n".join(["fautes de valeur :", *map(_in_french, values)]))
+
+
+def _in_french(fault: tuple[Any, ...]) -> str:
+    return "  {} : reçu {} ; attendu {} ; remède {}".format(*fault)
+
+
+@whole_variant
+def all_faults_in_french():
+    """Every fault of a call in one message, in another language."""
+    return _behind(_faults)
