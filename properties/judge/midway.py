@@ -41,7 +41,8 @@ class Other:
     """The same call in another thread, which stands before one of its lines until told to go on."""
 
     def __init__(self, called: Callable[[], Any], number: int) -> None:
-        self.called, self.waited, self.error = called, False, None
+        self.called, self.waited = called, False
+        self.error: Exception | None = None
         self.standing, self.told = threading.Event(), threading.Event()
         self.stop = Stop(number, self.stand)
         self.thread = threading.Thread(target=self.run, daemon=True)
@@ -69,31 +70,42 @@ class Other:
         self.waited = self.waited or self.thread.is_alive()
 
 
+def beside(called: Callable[[], Any], number: int, both: bool) -> tuple[Any, Other]:
+    """What a call gives beside another one that stands before a line, and that one, at its end.
+
+    With `both` it stands before the same line itself until the other one has ended.
+    """
+    other = Other(called, number)
+    traced = sys.gettrace()
+    sys.settrace(Stop(number, other.go_on) if both else traced)
+    try:
+        found = called()
+    finally:
+        sys.settrace(traced)
+        other.go_on()
+        other.thread.join()
+    if other.error is not None:
+        raise other.error
+    return found, other
+
+
 @remembered
 def midway(first: int = 0, end: int = 300) -> Wrap:
-    """The call from its begin to its end while another one, on the same tensors, stands midway.
+    """The call while another one, on the same tensors, stands before each of its lines in turn.
 
-    Then from its begin to the same line, before which it stands until the other one has ended.
     Lines are counted as they are run, so that those of a loop count often.
     """
 
     def wrap(loss: Call) -> Call:
         def call(*arguments: Any, **named: Any) -> Any:
-            waits = 0
+            def made() -> Any:
+                return loss(*arguments, **named)
+
+            found, waits = None, 0
             for number in range(first, end):
-                for both in (False, True):
-                    other = Other(lambda: loss(*arguments, **named), number)
-                    traced = sys.gettrace()
-                    sys.settrace(Stop(number, other.go_on) if both else traced)
-                    try:
-                        found = loss(*arguments, **named)
-                    finally:
-                        sys.settrace(traced)
-                        other.go_on()
-                        other.thread.join()
-                    if other.error is not None:
-                        raise other.error
-                    waits += other.waited
+                pair = [beside(made, number, both) for both in (False, True)]
+                waits += sum(other.waited for _, other in pair)
+                found, other = pair[-1]
                 if waits >= _WAITS or not other.stop.reached:
                     break
             return found
