@@ -38,11 +38,14 @@ def _value(name: str) -> Any:
 
 
 def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    """Names of what changed; names with short values show them."""
+    """Names of what changed; names with short values show them, mappings their first such key."""
     changed = []
     for name, old in before.items():
         new = after[name]
         if old != new:
+            if isinstance(old, dict) and isinstance(new, dict):
+                key = next(k for k in (*old, *new) if old.get(k) != new.get(k))
+                name, old, new = f"{name}, {key}", old.get(key), new.get(key)
             words = f"{name}: {old} → {new}"
             changed.append(words if len(words) < 100 else name)
     return changed

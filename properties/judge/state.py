@@ -155,8 +155,16 @@ def _set_streams(streams: tuple[Any, Any]) -> None:
     sys.stdout, sys.stderr = streams
 
 
+_OF_COMPILERS = ("TORCHINDUCTOR_", "TRITON_")  # which set such variables when they run
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith(_OF_COMPILERS)}
+
+
 def _set_environment(variables: dict[str, str]) -> None:
-    os.environ.clear()
+    for name in _environment().keys() - variables.keys():
+        del os.environ[name]
     os.environ.update(variables)
 
 
@@ -250,7 +258,7 @@ PARTS: dict[str, Part] = {
     "disabled logging": Part(lambda: logging.root.manager.disable, logging.disable),
     "how warnings are shown": Part(lambda: warnings.showwarning, _set_shown),
     "current directory": Part(os.getcwd, os.chdir, quick=False),
-    "environment": Part(lambda: dict(os.environ), _set_environment, quick=False),
+    "environment": Part(_environment, _set_environment, quick=False),
     "recursion limit": Part(sys.getrecursionlimit, sys.setrecursionlimit),
     "switch interval of threads": Part(sys.getswitchinterval, sys.setswitchinterval),
 }
