@@ -5,6 +5,7 @@ from __future__ import annotations
 import cProfile
 import decimal
 import logging
+import os
 import signal
 import sys
 import threading
@@ -15,7 +16,7 @@ import torch
 import torch._dynamo
 from wavemae.properties import Subject, conduct
 from wavemae.properties.inputs import internals
-from wavemae.properties.judge import ambient, state
+from wavemae.properties.judge import ambient, midway, state
 
 from wavemae.models.losses import masked_mse, masked_sse
 
@@ -168,3 +169,30 @@ def test_what_breaks_in_the_mode_alone_is_that_modes() -> None:
     assert outcome.violation is not None
     assert (outcome.violation.part, outcome.violation.elsewhere) == ("C16", "C16-autocast")
     assert "C16, in C16-autocast too" in outcome.reason
+
+
+def test_variables_of_compilers_are_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They set some when they run, and those stay; others are put back, and named."""
+    before = ambient.snapshot()
+    with ambient.restored():
+        monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "there")
+        assert ambient.differences(before, ambient.snapshot()) == []
+        monkeypatch.setenv("OMP_NESTED", "true")
+        changed = ambient.differences(before, ambient.snapshot())
+        assert changed == ["environment: OMP_NESTED: None → true"]
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == "there"
+    assert "OMP_NESTED" not in os.environ
+
+
+def test_a_call_that_waits_for_the_other_one_is_waited_for() -> None:
+    """Behind a lock nothing can happen midway; both calls come to their end all the same."""
+    lock = threading.Lock()
+
+    def locked() -> int:
+        with lock:
+            return 1
+
+    found = [midway.beside(locked, number, both) for number in range(4) for both in (False, True)]
+    assert [value for value, _ in found] == [1] * len(found)
+    assert any(other.waited for _, other in found)
+    assert not any(other.thread.is_alive() for _, other in found)
