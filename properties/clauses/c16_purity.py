@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 from typing import Any
 
@@ -20,7 +21,6 @@ from ..judge.broken import broken_calls
 from ..judge.contract import HIDING_PARTS, PARTS
 from ..judge.history import right_whatever_happened
 from ..judge.listening import listening
-from ..judge.midway import midway
 from ..judge.probe import Probe
 from ..judge.quiet import five_times, hearing, watching
 from ..judge.threads import right_in_threads
@@ -176,6 +176,11 @@ def threads(probe: Probe, effort: Effort) -> None:
 )
 def own_process(probe: Probe, effort: Effort) -> None:
     right_apart(probe, effort)
+
+
+def under_a_debugger(*_: object) -> str | None:
+    """Why no call can be stopped at a line: one tool at a time can trace lines."""
+    return "a debugger traces this process" if "pydevd" in sys.modules else None
 
 
 NO_GRAD = situation(
@@ -336,7 +341,8 @@ situation(
     "While a call in another thread stands midway, a call keeps its whole contract.",
     rationale="Threads change hands between any two lines, and seldom there where it shows.",
     catches="what is set and put back, or filled, while others look at it",
-    wrap=midway(),
+    derive=answers.beside_another,
+    unavailable=under_a_debugger,
     array="few",
     parts=PARTS - HIDING_PARTS,
     watched=False,

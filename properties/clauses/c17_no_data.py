@@ -20,11 +20,21 @@ def _called(
     """What the act gives, whose gradients have arrived, of the dtype that real tensors give."""
     case = probe.without_gradients(case)
     real = probe.build(case)
-    found = probe.perform(case, real, act, case.grads, case.upstream, probe.claims.second_order)
+    twice = probe.claims.second_order and _has_second_order(probe, case)
+    found = probe.perform(case, real, act, case.grads, case.upstream, twice)
     if case.grads:
         probe.arrived(case, found, real)
     _of_its_kind(probe, found, device)
     return case, found
+
+
+def _has_second_order(probe: Probe, case: Case) -> bool:
+    """Whether it can be asked for with real tensors; C13 says where it must be there."""
+    try:
+        without_data.pull_twice(probe.calling(case), case.build(probe.device), case.grads)
+    except Exception:
+        return False
+    return True
 
 
 def _of_its_kind(probe: Probe, found: acts.Found, device: str) -> None:

@@ -108,14 +108,17 @@ def into_grad(call: Call, inputs: Any, names: Names, upstream: float) -> Found:
 
 
 def written_over(call: Call, inputs: Any, names: Names, upstream: float) -> Found:
-    """Backward of a result that was changed in place, as training loops divide it."""
+    """A result that is changed in place, as training loops divide it; its backward may raise."""
     loss, refused = call(*inputs), ""
     if isinstance(loss, Tensor):
         try:
             loss.mul_(1)
         except RuntimeError as error:
             refused = str(error)
-    return {"loss": loss, "refused": refused, **pull(loss, inputs, names, upstream)}
+    try:
+        return {"loss": loss, "refused": refused, **pull(loss, inputs, names, upstream)}
+    except RuntimeError:
+        return {"loss": loss, "refused": refused}
 
 
 def dropped(call: Call, inputs: Any, names: Names, upstream: float) -> Found:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..inputs.cases import Case, Inputs
-from . import acts, claims
+from . import acts, claims, midway
 from .acts import Call, Found
 from .bits import same_bits
 from .contract import Answer, Contract
@@ -115,7 +115,7 @@ def into_grad(call: Call, inputs: Inputs, case: Case, contract: Contract) -> Ans
 
 
 def written_over(call: Call, inputs: Inputs, case: Case, contract: Contract) -> Answer:
-    """Backward of a result that was changed in place, as training loops divide it."""
+    """A result that is changed in place, as training loops divide it; its backward may raise."""
     answer, found = _pulled(acts.written_over, call, inputs, case, contract)
     if found["refused"]:
         what, claim = (
@@ -146,6 +146,23 @@ def in_another_thread(call: Call, inputs: Inputs, case: Case, contract: Contract
 def backward_elsewhere(call: Call, inputs: Inputs, case: Case, contract: Contract) -> Answer:
     """The call here, its backward in a new thread, where another call was made before."""
     return _pulled(acts.backward_elsewhere, call, inputs, case, contract)[0]
+
+
+def beside_another(
+    call: Call,
+    inputs: Inputs,
+    case: Case,
+    contract: Contract,
+    numbers: tuple[int, ...] | None = None,
+) -> Answer:
+    """While a call in another thread stands before one of its lines after another."""
+    offered = contract.probe.claims.reductions
+    other = offered[(offered.index(case.effective_reduction) + 1) % len(offered)]
+    answer, found = _pulled(midway.midway, call, inputs, case, contract, other, numbers)
+    if found["disturbed"]:
+        what, claim = "it disturbs another call", claims.Claim('found["disturbed"]', "not got")
+        contract.fail("C16", what, found["disturbed"][0], "what it gives alone", claim=claim)
+    return answer
 
 
 def second_branch(call: Call, inputs: Inputs, case: Case, contract: Contract) -> Answer:

@@ -29,7 +29,7 @@ from ..targets import COMMAND, digest
 from . import ambient
 from .bad_calls import bad_call, errors
 from .everywhere import refuses
-from .first_call import BEGINNINGS, Beginning, begins_right
+from .first_call import BEGINNINGS, begins_right
 from .outside import acts_outside
 from .probe import Probe
 from .program import refusing, shown
@@ -198,10 +198,10 @@ def serve(target: str, ready: bool, thorough: bool) -> None:
         SourceFileLoader.get_code = _without_cache  # type: ignore[assignment, method-assign]
         return Probe(load_subject(target), told=at_hand)
 
-    def told(probe: Probe, begun: Beginning) -> bool:
-        violation = first_violation(probe, begun.found)
+    def told(probe: Probe, found: Situation, number: int) -> bool:
+        violation = first_violation(probe, found)
         if violation is not None:
-            tell("violation", {**violation, "beginning": BEGINNINGS.index(begun)})
+            tell("violation", {**violation, "beginning": number})
         return violation is not None
 
     asked = thorough and not target.startswith(COMMAND)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import signal
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -17,13 +16,13 @@ from torch import Tensor
 
 from ..inputs import internals
 from ..inputs.source import remembered
-from . import ambient, ways
+from . import ambient, answers, ways
 from .acts import Call
-from .midway import midway
 from .probe import Probe
 from .program import Context
 from .situation import Situation
 
+Told = Callable[[Probe, Situation, int], bool]
 _VIOLATED = 173  # exit code of a fork that has told a violation
 _PATIENCE = 10  # seconds for a fork; one that takes longer has told nothing
 _ALL = 30  # seconds after which none is begun any more
@@ -85,11 +84,13 @@ class Beginning:
             that are not the first.
         needs: the claim that it needs.
         imported: the default dtype while the subject is imported.
+        turn: where the first call is in the first dtype that is claimed, and in the last, by turns.
     """
 
     found: Situation
     needs: str = ""
     imported: torch.dtype = torch.float32
+    turn: int | None = None
 
     def imports(self, line: str) -> str:
         """The line that imports the subject, as the process begins with it."""
@@ -108,18 +109,14 @@ def _after(identifier: str, before: Callable[..., None], **given: Any) -> Situat
     return _called(identifier, wrap=ways.after(before), **given)
 
 
-def _midway(number: int, dtype: str) -> Situation:
-    """The first two calls at once, the other one begun first, and standing at that line."""
-    return _called(
-        "C16-midway",
-        wrap=midway(number, number + 1),
-        array="few",
-        only=lambda case: case.x.dtype == dtype,
-        watched=False,
-    )
+def _midway(number: int) -> Situation:
+    """The first two calls at once, the other one begun first, and standing before that line."""
+    derive = partial(answers.beside_another, numbers=(number,))
+    return _called("C16-midway", derive=derive, array="few", watched=False)
 
 
-_LINES = zip((*range(1, 60, 2), *range(60, 180, 8)), itertools.cycle(("float16", "float64")))
+# Nearly all lines that a call may have, and all over it in the first few of them.
+_LINES = [number for first in (0, 4, 2, 6) for number in range(first, 96, 8)]
 BEGINNINGS = (
     Beginning(_after("C17-meta", on_meta), "data_independent"),
     Beginning(_after("C17-fake", on_fake), "data_independent"),
@@ -131,13 +128,12 @@ BEGINNINGS = (
     Beginning(_after("C16-no-grad", within(torch.no_grad))),
     Beginning(_after("C18-compile", once(compiled), quiet=False), "compile"),
     Beginning(_called("C16-default-dtype"), imported=torch.float64),
-    Beginning(_called("C16-default-float16"), imported=torch.float16),
-    *(Beginning(_midway(number, dtype)) for number, dtype in _LINES),
+    *(Beginning(_midway(number), turn=turn) for turn, number in enumerate(_LINES)),
 )
 
 
-def begins_right(loaded: Callable[[], Probe], told: Callable[[Probe, Beginning], bool]) -> bool:
-    """Whether `told`, called in a fork of this process for each of them, tells of no violation.
+def begins_right(loaded: Callable[[], Probe], told: Told) -> bool:
+    """Whether `told`, called in a fork for each beginning, by its number, tells of no violation.
 
     There torch has imported what it imports at first use, and the subject is `loaded`; here they
     are not, nor was the engine of backward used, of which a fork could make no use where there is
@@ -146,17 +142,29 @@ def begins_right(loaded: Callable[[], Probe], told: Callable[[Probe, Beginning],
     return sys.platform != "linux" or not _forked(partial(_told_of_any, loaded, told))
 
 
-def _told_of_any(loaded: Callable[[], Probe], told: Callable[[Probe, Beginning], bool]) -> bool:
+def _told_of_any(loaded: Callable[[], Probe], told: Told) -> bool:
     ambient.import_torch()
 
-    def tried(begun: Beginning) -> bool:
+    def tried(number: int, begun: Beginning) -> bool:
         signal.alarm(_PATIENCE)
-        with ways.default_dtype(begun.imported)():
-            probe = loaded()  # in each fork, since others have none of the threads that it starts
-        return (not begun.needs or getattr(probe.claims, begun.needs)) and told(probe, begun)
+        try:
+            with ways.default_dtype(begun.imported)():
+                probe = loaded()  # in each fork, since others have none of the threads it starts
+        except Exception:
+            if begun.imported is torch.float32:
+                raise
+            return False  # it, or what it imports, cannot be imported there
+        if begun.needs and not getattr(probe.claims, begun.needs):
+            return False
+        found = begun.found
+        if begun.turn is not None:
+            dtype = probe.claims.dtypes[-(begun.turn % 2)]
+            found = replace(found, only=lambda case: case.x.dtype == dtype)
+        return told(probe, found, number)
 
     until = time.monotonic() + _ALL
-    return any(_forked(partial(tried, b)) for b in BEGINNINGS if time.monotonic() < until)
+    tries = [partial(tried, *numbered) for numbered in enumerate(BEGINNINGS)]
+    return any(_forked(each) for each in tries if time.monotonic() < until)
 
 
 def _forked(told: Callable[[], bool]) -> bool:

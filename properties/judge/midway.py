@@ -1,47 +1,66 @@
-"""A call while another one stands midway, in another thread: at each of its lines in turn."""
+"""A call while another one, in another thread, stands before one of its lines after another."""
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..inputs.source import remembered
-from .acts import Call
-from .situation import Wrap
+import torch
+from torch import Tensor
+
+from .acts import Call, Found, Names, pull, reverse
+from .bits import same_bits
 
 _SUITE = __name__.removesuffix(".judge.midway")
-_PATIENCE = 0.05  # seconds for a call that may wait for what the other one holds
-_WAITS = 3  # so often; then it seems to be a lock, and nothing can happen midway
+_PATIENCE = 0.03  # seconds for a call that may wait for what the other one holds
+_WAITS = 8  # in a row; then it seems to be a lock around it all
+_TIME = 0.5  # seconds that are spent on one pair of calls, or a little more
+
+
+def foreign(frame: Any) -> bool:
+    """Whether it runs code of torch's, Python's or the suite's, and not of the loss."""
+    file = frame.f_code.co_filename
+    python, of_torch = (os.path.dirname(module.__file__ or "") for module in (threading, torch))
+    module = frame.f_globals.get("__name__") or ""
+    return (
+        file.startswith((of_torch + os.sep, "<frozen"))
+        or (file.startswith(python + os.sep) and "-packages" not in file)
+        or file == Stop.__call__.__code__.co_filename
+        or module.startswith(_SUITE)
+    )
 
 
 class Stop:
-    """Traces the lines of a call, and does something before one of them, by its number."""
+    """Traces the lines of a call, and acts before one of them: by its place among those noted.
+
+    Of a line that is run over and over the first two times are noted.
+    """
 
     def __init__(self, number: int, act: Callable[[], object]) -> None:
-        self.left, self.act, self.reached = number, act, False
+        self.number, self.act, self.noted = number, act, 0
+        self.times: dict[Any, int] = {}
 
     def __call__(self, frame: Any, event: str, argument: Any) -> Any:
-        module = frame.f_globals.get("__name__") or ""
-        own = Stop.__call__.__code__.co_filename
-        if module.startswith(_SUITE) or frame.f_code.co_filename == own:
+        if foreign(frame):
             return None
-        if module.partition(".")[0] in {"torch", *sys.stdlib_module_names}:
-            return None
-        if event == "line":
-            self.left -= 1
-            if self.left == -1:
-                self.reached = True
+        line = frame.f_code, frame.f_lineno
+        if event == "line" and self.times.get(line, 0) < 2:
+            self.times[line] = self.times.get(line, 0) + 1
+            self.noted += 1
+            if self.noted == self.number + 1:
                 self.act()
         return self
 
 
 class Other:
-    """The same call in another thread, which stands before one of its lines until told to go on."""
+    """A call in another thread, which stands before one of its lines until told to go on."""
 
     def __init__(self, called: Callable[[], Any], number: int) -> None:
-        self.called, self.waited = called, False
+        self.called, self.waited, self.result = called, False, None
         self.error: Exception | None = None
         self.standing, self.told = threading.Event(), threading.Event()
         self.stop = Stop(number, self.stand)
@@ -56,7 +75,7 @@ class Other:
     def run(self) -> None:
         sys.settrace(self.stop)
         try:
-            self.called()
+            self.result = self.called()
         except Exception as error:
             self.error = error
         finally:
@@ -70,46 +89,84 @@ class Other:
         self.waited = self.waited or self.thread.is_alive()
 
 
-def beside(called: Callable[[], Any], number: int, both: bool) -> tuple[Any, Other]:
+def beside(
+    called: Callable[[], Any], other: Callable[[], Any], number: int, both: bool
+) -> tuple[Any, Other]:
     """What a call gives beside another one that stands before a line, and that one, at its end.
 
-    With `both` it stands before the same line itself until the other one has ended.
+    With `both` it stands before such a line itself until the other one has ended.
     """
-    other = Other(called, number)
+    standing = Other(other, number)
     traced = sys.gettrace()
-    sys.settrace(Stop(number, other.go_on) if both else traced)
+    if both:
+        sys.settrace(Stop(number, standing.go_on))
     try:
         found = called()
     finally:
-        sys.settrace(traced)
-        other.go_on()
-        other.thread.join()
-    if other.error is not None:
-        raise other.error
-    return found, other
+        if both:
+            sys.settrace(traced)
+        standing.go_on()
+        standing.thread.join()
+    if standing.error is not None:
+        raise standing.error
+    return found, standing
 
 
-@remembered
-def midway(first: int = 0, end: int = 300) -> Wrap:
-    """The call while another one, on the same tensors, stands before each of its lines in turn.
+def spread(called: Callable[[], Any]) -> Sequence[int]:
+    """Numbers of the lines of a call: all, or as many of them as there is time for."""
+    watch, began = Other(called, sys.maxsize), time.monotonic()
+    watch.thread.join()
+    lines, taken = watch.stop.noted, time.monotonic() - began
+    most = max(6, int(_TIME / (4 * taken + 1e-3)))
+    return range(0, lines, -(-lines // most) or 1)
 
-    Lines are counted as they are run, so that those of a loop count often.
+
+def elsewhere(inputs: Any) -> list[Tensor]:
+    """Inputs of another shape, with other contents, x_recon and x in each other's place."""
+    x_recon, x, mask = (torch.cat([t.detach(), t.detach()[:1]]) for t in inputs)
+    given = [-x, -x_recon, ~mask]
+    for tensor, like in zip(given, inputs, strict=True):
+        tensor.requires_grad_(like.requires_grad)
+    return given
+
+
+def midway(
+    call: Call,
+    inputs: Any,
+    names: Names,
+    upstream: float,
+    reduction: str | None,
+    numbers: Sequence[int] | None = None,
+) -> Found:
+    """The call and its backward while another call, or its backward, stands before a line.
+
+    Then the same, but that the call stands before a line itself until the other one has ended. The
+    other one has other inputs, and this reduction where one is given. "disturbed" says what it
+    then gives that it does not give alone.
     """
+    given = elsewhere(inputs)
+    named = {} if reduction is None else {"reduction": reduction}
 
-    def wrap(loss: Call) -> Call:
-        def call(*arguments: Any, **named: Any) -> Any:
-            def made() -> Any:
-                return loss(*arguments, **named)
+    def other() -> Found:
+        loss = call(*given, **named)
+        return {"loss": loss, **pull(loss, given, names, upstream)}
 
-            found, waits = None, 0
-            for number in range(first, end):
-                pair = [beside(made, number, both) for both in (False, True)]
-                waits += sum(other.waited for _, other in pair)
-                found, other = pair[-1]
-                if waits >= _WAITS or not other.stop.reached:
-                    break
-            return found
-
-        return call
-
-    return wrap
+    found, results, waits = None, [], 0
+    until = time.monotonic() + 3 * _TIME
+    for number in spread(other) if numbers is None else numbers:
+        for both in (False, True):
+            found, standing = beside(
+                lambda: reverse(call, inputs, names, upstream), other, number, both
+            )
+            results.append(standing.result)
+            waits = waits + 1 if standing.waited else 0
+        if waits >= _WAITS or time.monotonic() > until:
+            break
+    alone = other()
+    disturbed = [
+        f"its {name} is {result[name]}, and alone {value}"
+        for result in results
+        for name, value in alone.items()
+        if isinstance(value, Tensor) and not same_bits(result[name], value)
+    ]
+    return {**(found or reverse(call, inputs, names, upstream)), "disturbed": disturbed[:1]}

@@ -90,7 +90,8 @@ def _plain_tensor(value: Any) -> bool:
 def _informs(bad: Bad, message: str, probe: Probe, case: Case) -> None:
     named = NAMES if bad.unlike else (bad.argument,)
     word = rf"(?<![A-Za-z_0-9])({'|'.join(named)})(?![A-Za-z_0-9])"
-    if not re.search(word, message):
+    first = re.search(word, message)
+    if first is None:
         what = f"the message does not name the argument {' or '.join(named)}"
         raise Violation(
             what,
@@ -99,7 +100,8 @@ def _informs(bad: Bad, message: str, probe: Probe, case: Case) -> None:
             script=partial(says, probe, bad, case, f"re.search({word!r}, got)", what),
         )
     lower = spelled_out(message)
-    for fact in bad.facts:
+    other = first[1] != bad.argument
+    for fact in (f"{fact}|{bad.unlike}" if other else fact for fact in bad.facts):
         if not re.search(fact, lower):
             what = "the message does not say what came"
             holds = f"re.search({fact!r}, spelled_out(got))"

@@ -135,7 +135,7 @@ class Situation:
         wrapped = self.wrap(function)
 
         def call(*arguments: Any, **named: Any) -> Any:
-            return wrapped(*arguments, **named, **given)
+            return wrapped(*arguments, **{**given, **named})
 
         return call
 

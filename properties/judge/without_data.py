@@ -56,7 +56,7 @@ def _call_and_pull(call: Call, inputs: Any, names: Names, upstream: float, twice
     """With its backward, or else without grad mode too: evaluation is another path in many."""
     loss = call(*inputs)
     if twice and names:
-        _pull_twice(call(*inputs), list(wanted(inputs, names).values()))
+        pull_twice(call, inputs, names)
     if not names:
         for context in (torch.no_grad, torch.inference_mode):
             with context():
@@ -64,8 +64,9 @@ def _call_and_pull(call: Call, inputs: Any, names: Names, upstream: float, twice
     return {"loss": loss, **pull(loss, inputs, names, upstream)}
 
 
-def _pull_twice(loss: Any, tensors: list[Tensor]) -> None:
+def pull_twice(call: Call, inputs: Any, names: Names) -> None:
     """Second order, where the first order has a graph."""
+    loss, tensors = call(*inputs), list(wanted(inputs, names).values())
     if isinstance(loss, Tensor) and loss.requires_grad:
         first = torch.autograd.grad(loss, tensors, create_graph=True, allow_unused=True)
         graphs = [g for g in first if g is not None and g.requires_grad]
@@ -97,8 +98,8 @@ def reading_back(call: Call, inputs: Any, names: Names, upstream: float, twice: 
 
 
 def on_another_device(call: Call, inputs: Any) -> Found:
-    """On fake tensors of a device that need not be there; None where torch cannot do it then."""
+    """On fake tensors of a device that need not be there; None where it, or torch, refuses them."""
     loss = None
-    with internals.fake_mode(), contextlib.suppress(RuntimeError):
+    with internals.fake_mode(), contextlib.suppress(Exception):
         loss = call(*(torch.empty(t.shape, dtype=t.dtype, device="xpu") for t in inputs))
     return {"loss": loss, "eager": call(*inputs)}

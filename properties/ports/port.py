@@ -139,7 +139,7 @@ class PortLoss:
         wanted = any(tensor.requires_grad for tensor in given.values())
         if self.port.claims.gradients and wanted and torch.is_grad_enabled():
             loss: Tensor = _Asked.apply(self.port, self.__name__, reduction, *given.values())
-            return loss
+            return loss.clone()  # for what comes out of a Function may be a view
         return self.port.ask(self.__name__, reduction, ["value"], given)[0]
 
 

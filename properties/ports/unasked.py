@@ -48,6 +48,7 @@ UNASKED = {
     "C16-globals": _MODES,
     "C16-inference-mode": _MODES,
     "C16-low-precision": _MODES,
+    "C16-midway": _MODES,
     "C16-no-grad": _MODES,
     "C16-one-thread": _MODES,
     "C16-other-thread": _MODES,

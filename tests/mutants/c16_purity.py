@@ -1171,3 +1171,31 @@ def widens_to_the_default():
 )
 def fills_a_table_at_first():
     return functions_of("fills_a_table_at_first")
+
+
+@mutant("C16", "the reduction passes through a global, where another call's may be", "C16-midway")
+def reduction_in_a_global(x_recon, x, mask, reduction):
+    if not ordinary(x_recon, x, mask):
+        return right(x_recon, x, mask, reduction)
+    _set_now["reduction"] = reduction
+    masked = masked_difference(x_recon, x, mask)
+    return scaled(masked.square().sum(), mask, _set_now["reduction"])
+
+
+_set_now: dict[str, Any] = {}
+
+
+class _SlopeInAGlobal(Kernel):
+    @staticmethod
+    def backward(ctx, upstream):
+        x_recon, x, mask = ctx.saved_tensors
+        _set_now["upstream"] = upstream
+        if torch.is_grad_enabled():
+            return Kernel.backward(ctx, upstream)
+        gradient = slope(x_recon, x, mask, ctx.reduction, _set_now.pop("upstream"))
+        return gradient.to(x_recon.dtype), -gradient.to(x.dtype), None, None
+
+
+@mutant("C16", "the upstream gradient passes through a global in backward", "C16-midway")
+def upstream_in_a_global(x_recon, x, mask, reduction):
+    return run(_SlopeInAGlobal, x_recon, x, mask, reduction)

@@ -262,3 +262,19 @@ def _in_french(fault: tuple[Any, ...]) -> str:
 def all_faults_in_french():
     """Every fault of a call in one message, in another language."""
     return _behind(_faults)
+
+
+@whole_variant
+def what_came_of_another_argument():
+    """Where x_recon has another shape, the message is about x, and says nothing of that shape."""
+
+    def check(x_recon, x, mask, reduction):
+        tensors = [value for value in (x_recon, x, mask) if isinstance(value, Tensor)]
+        if len(tensors) == 3 and x_recon.ndim == x.ndim == 2 and x.shape != x_recon.shape:
+            if mask.dtype == torch.bool and all(t.layout == torch.strided for t in tensors):
+                came = f"x has shape {tuple(x.shape)}, and the shape of x_recon is wanted"
+                if x_recon.is_floating_point() and x.is_floating_point():
+                    raise ValueError(f"{came}; x.expand_as(x_recon)")
+        _terse_checks(x_recon, x, mask, reduction)
+
+    return _behind(check)
