@@ -20,7 +20,7 @@ class Breaking:
         if self.left == -1:
             self.raised = True
             raise RuntimeError("broken off")
-        return tensor
+        return tensor.detach()  # an output of its own node would keep that, and be kept by it
 
 
 def broken_calls(

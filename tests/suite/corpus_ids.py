@@ -233,6 +233,7 @@ IDS = """
     second_order_reads_back no_float64_elsewhere added_over_the_world type_of_a_reduction
     names_who_differs_from_x_recon
     all_faults_in_french workspace_returned_in_finally pool_warmed_at_import one_call_at_a_time
+    reduction_in_a_global upstream_in_a_global what_came_of_another_argument
 """
 
 CLASSES = """
