@@ -26,7 +26,7 @@ class Bad:
 
     `make` is an expression for the bad argument; `good` is the tensor that would have been right.
     Where it is only `unlike` the others, a message may as well begin with another one of the three,
-    and say of that what came, which then matches `unlike`.
+    and say of that what came, which then matches `unlike`, and that it is not like this one.
     """
 
     argument: str

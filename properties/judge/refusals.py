@@ -100,7 +100,7 @@ def _informs(bad: Bad, message: str, probe: Probe, case: Case) -> None:
             script=partial(says, probe, bad, case, f"re.search({word!r}, got)", what),
         )
     lower = spelled_out(message)
-    other = first[1] != bad.argument
+    other = first[1] != bad.argument in re.findall(word, message)
     for fact in (f"{fact}|{bad.unlike}" if other else fact for fact in bad.facts):
         if not re.search(fact, lower):
             what = "the message does not say what came"
