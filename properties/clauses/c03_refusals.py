@@ -233,11 +233,10 @@ def before_arithmetic(probe: Probe) -> None:
     needs=STRICT,
 )
 def in_situations(probe: Probe, effort: Effort) -> None:
-    shares = 80 if effort.quick else 8
     refused_after_good_calls(probe)
     for identifier, found in SITUATIONS.items():
         if found.refuses and probe.subject.missing(PROPERTIES[identifier].needs) is None:
-            refused_there(probe, found, shares)
+            refused_there(probe, found, effort.quick)
     if probe.claims.compile:
         refused_there(
             probe, Situation("compiled", ways.compiled(fullgraph=False), internals.often_compiled)

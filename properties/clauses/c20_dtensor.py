@@ -114,7 +114,7 @@ def _alike(effort: Effort, ranks: int) -> Iterator[Job]:
         for turn, (mesh, placed) in enumerate(meshes):
             for call in range(len(CALLS) if every else 1):
                 yield Job(_called(situation, 3 * number + turn + call), mesh, (placed,) * 3)
-        if deep or number < 3:
+        if deep or number < (0 if effort.quick and ranks > 2 else 3):
             placed = (_PLACEMENTS[number % 2],)
             yield Job(_called(situation, number), (2, ranks // 2), (placed,) * 3, inner=True)
     if ranks > 2 and not deep:

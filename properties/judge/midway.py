@@ -151,7 +151,8 @@ def midway(
         loss = call(*given, **named)
         return {"loss": loss, **pull(loss, given, names, upstream)}
 
-    found, results, waits = None, [], 0
+    results: list[Any] = []
+    found, waits = None, 0
     until = time.monotonic() + 3 * _TIME
     for number in spread(other) if numbers is None else numbers:
         for both in (False, True):

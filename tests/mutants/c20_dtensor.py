@@ -267,7 +267,7 @@ class _AllRanks(torch.autograd.Function):
         return upstream
 
 
-@mutant("C20", "added over all ranks that there are, not over those of the mesh", *ALIKE)
+@mutant("C20", "added over all ranks that there are, not over those of the mesh", TWO)
 def added_over_the_world(x_recon, x, mask, reduction):
     from torch.distributed.tensor import Shard
 
