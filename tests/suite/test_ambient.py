@@ -192,7 +192,8 @@ def test_a_call_that_waits_for_the_other_one_is_waited_for() -> None:
         with lock:
             return 1
 
-    found = [midway.beside(locked, number, both) for number in range(4) for both in (False, True)]
+    turns = [(number, both) for number in range(4) for both in (False, True)]
+    found = [midway.beside(locked, locked, *turn) for turn in turns]
     assert [value for value, _ in found] == [1] * len(found)
     assert any(other.waited for _, other in found)
     assert not any(other.thread.is_alive() for _, other in found)
