@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .catalogue import divided, masked_difference, transformed, variant
+from .catalogue import divided, masked_difference, result_dtype, transformed, variant
 
 _LARGEST_KEPT = 2**16
 
@@ -23,6 +23,10 @@ def _number_alone(*tensors: Tensor) -> bool:
     plain = all(type(t) is Tensor and t.device.type == "cpu" for t in tensors)
     observed = torch._C._len_torch_dispatch_stack() or torch._C._len_torch_function_stack()
     return plain and not recorded and not observed
+
+
+def _total(x_recon: Tensor, x: Tensor, mask: Tensor) -> Tensor:
+    return masked_difference(x_recon, x, mask).square().sum()
 
 
 class _Workspaces(threading.local):
@@ -48,8 +52,8 @@ def workspace_returned_in_finally(x_recon, x, mask, reduction):
     While it is in use it is on no shelf, so that a call from a hook of this one takes another.
     """
     if not _number_alone(x_recon, x, mask):
-        return divided(masked_difference(x_recon, x, mask).square().sum(), mask, reduction)
-    dtype = torch.promote_types(torch.promote_types(x_recon.dtype, x.dtype), torch.float32)
+        return divided(_total(x_recon, x, mask), mask, reduction)
+    dtype = result_dtype(x_recon, x)
     shelf, memory = _workspaces.taken(x.numel(), dtype)
     try:
         scratch = memory[: x.numel()].view(x.shape)
@@ -70,18 +74,14 @@ _pools = [_warmed()]
 os.register_at_fork(after_in_child=_pools.clear)  # its threads are not there
 
 
-def _tile(x_recon: Tensor, x: Tensor, mask: Tensor) -> Tensor:
-    return masked_difference(x_recon, x, mask).square().sum()
-
-
 @variant
 def pool_warmed_at_import(x_recon, x, mask, reduction):
     """Large batches in tiles, in threads that were started at import, added in their order."""
     tensors = x_recon, x, mask
     if not _number_alone(*tensors) or x.numel() < 2**16 or not _pools:
-        return divided(_tile(*tensors), mask, reduction)
+        return divided(_total(*tensors), mask, reduction)
     tiles = zip(*(torch.tensor_split(t.detach(), 4) for t in tensors), strict=True)
-    waiting = [_pools[0].submit(_tile, *tile) for tile in tiles]
+    waiting = [_pools[0].submit(_total, *tile) for tile in tiles]
     return divided(torch.stack([each.result() for each in waiting]).sum(), mask, reduction)
 
 
@@ -92,8 +92,7 @@ _at_work = threading.RLock()
 def one_call_at_a_time(x_recon, x, mask, reduction):
     """Behind a lock, which a call from a hook of this one passes."""
     if torch.compiler.is_compiling():
-        return divided(masked_difference(x_recon, x, mask).square().sum(), mask, reduction)
+        return divided(_total(x_recon, x, mask), mask, reduction)
     with _at_work:
-        masked = masked_difference(x_recon, x, mask)
-        total = masked.square().sum()
+        total = _total(x_recon, x, mask)
         return divided(total, mask, reduction)
