@@ -86,11 +86,10 @@ _ENDINGS = {"a refused call": _refused, "a call that was broken off": broken_cal
 
 def _ending(probe: Probe, case: Case) -> str:
     """How calls end after which an input of theirs lives on, or none."""
-    named: dict[str, Any] = {} if case.reduction is None else {"reduction": case.reduction}
     for end, called in _ENDINGS.items():
         inputs = case.build(probe.device)
         probe.calls += 1
-        called(probe.function(case.function), *inputs, **named)
+        called(probe.function(case.function), *inputs, **case.keyword)
         seen = seen_of(*inputs)
         del inputs
         if any(map(lives, seen)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -28,10 +29,7 @@ from .situations import situation, together
 def _every_call(probe: Probe) -> Callable[[Tensor, Tensor, Tensor], tuple[Any, ...]]:
     """Both functions under every claimed reduction, in the order of CALLS: all in one graph."""
     calls = [probe.fit(Case(function, reduction)) for function, reduction in CALLS]
-    functions = [
-        (probe.function(c.function), {} if c.reduction is None else {"reduction": c.reduction})
-        for c in calls
-    ]
+    functions = [(probe.function(case.function), case.keyword) for case in calls]
 
     def losses(x_recon: Tensor, x: Tensor, mask: Tensor) -> tuple[Any, ...]:
         return tuple(function(x_recon, x, mask, **given) for function, given in functions)
@@ -204,9 +202,9 @@ situation(
     catches="a backward that was traced for one size, one mask or one set of inputs",
     needs=("compile", "gradients"),
     cost=10,
-    wrap=ways.compiled(backend="aot_eager"),
+    wrap=ways.compiled(backend="aot_eager_default_partitioner"),
     around=internals.often_compiled,
-    prepare=ways.ready_to_compile,
+    prepare=partial(ways.ready_to_compile, "aot_eager_default_partitioner"),
     array="compiled backward",
     ordered=False,
     quiet=False,

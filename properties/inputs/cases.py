@@ -66,6 +66,11 @@ class Case:
         return self.reduction or DEFAULT_REDUCTION[self.function]
 
     @property
+    def keyword(self) -> dict[str, Any]:
+        """What a call hands over by keyword: the reduction, where one is given."""
+        return {} if self.reduction is None else {"reduction": self.reduction}
+
+    @property
     def count(self) -> int:
         """The number of elements, B·L."""
         return self.shape[0] * self.shape[1]

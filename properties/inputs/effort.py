@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -42,11 +43,16 @@ class Effort:
         return max(4, round(self.examples * weight))
 
     def some_of(self, cases: Iterable[Case]) -> Iterable[Case]:
-        """At most `most` cases of a grid, evenly spread, the first among them."""
+        """At most `most` cases of a grid, the first and one of each of its parts of equal length.
+
+        Which one is drawn: what alternates in a grid would be the same in every second case of it.
+        """
         if self.most is None:
             return cases
-        everything = list(cases)
-        return everything[:: max(1, math.ceil(len(everything) / self.most))]
+        everything, draw = list(cases), random.Random(self.seed)
+        step = max(1, math.ceil(len(everything) / self.most))
+        parts = (everything[first : first + step] for first in range(step, len(everything), step))
+        return [*everything[:1], *map(draw.choice, parts)]
 
     def keeps(self, number: int) -> bool:
         """Whether a thin profile keeps the numbered case of a grid; the seed chooses which."""

@@ -131,7 +131,7 @@ class Caller:
         """Call the case's function on anything at all."""
         self.calls += 1
         self.case = case
-        given = ({} if case.reduction is None else {"reduction": case.reduction}) | named
+        given = case.keyword | named
         try:
             result = self.function(case.function)(x_recon, x, mask, **given)
         except BaseException as error:

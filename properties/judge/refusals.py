@@ -40,7 +40,7 @@ def refused(probe: Probe, bad: Bad, case: Case, *, words: bool = False) -> None:
     message = ""
     try:
         probe.calls += 1
-        keyword = {} if case.reduction is None else {"reduction": case.reduction}
+        keyword = case.keyword
         if bad.argument == "reduction":
             keyword = {"reduction": bad.value(inputs.x)}
         got = probe.function(case.function)(*given.values(), **keyword)
@@ -132,7 +132,7 @@ def spoilt(
 ) -> tuple[list[Any], dict[str, Any]]:
     """What the call is given: the three tensors and the reduction, one of them bad."""
     given = {name: place(tensor) for name, tensor in inputs._asdict().items()}
-    keyword = {} if case.reduction is None else {"reduction": case.reduction}
+    keyword = case.keyword
     if bad.argument == "reduction":
         keyword = {"reduction": bad.value(given["x"])}
     else:

@@ -131,11 +131,10 @@ class Situation:
         function = probe.function(case.function)
         if self.quiet and self.watched and "C16" in contract.parts:
             function = _watched(function, contract)
-        given = {} if case.reduction is None else {"reduction": case.reduction}
         wrapped = self.wrap(function)
 
         def call(*arguments: Any, **named: Any) -> Any:
-            return wrapped(*arguments, **{**given, **named})
+            return wrapped(*arguments, **{**case.keyword, **named})
 
         return call
 

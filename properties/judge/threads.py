@@ -48,8 +48,7 @@ def right_in_threads(probe: Probe, effort: Effort) -> None:
             inputs = case.build(probe.device)
             barrier.wait(timeout=60)
             for _ in range(10 if effort.quick else 40):
-                given = {} if case.reduction is None else {"reduction": case.reduction}
-                loss = probe.function(case.function)(*inputs, **given)
+                loss = probe.function(case.function)(*inputs, **case.keyword)
                 if not same_bits(loss, value):
                     raise Violation(
                         "a call disturbed by other threads has another value",

@@ -174,10 +174,10 @@ def compiled(*, backend: str = "eager", fullgraph: bool = True) -> Wrap:
     return wrap
 
 
-def ready_to_compile() -> None:
+def ready_to_compile(backend: str = "eager") -> None:
     """Forget earlier graphs; the first compilation of a process imports what sets filters."""
     torch.compiler.reset()
-    torch.compile(torch.square, backend="aot_eager")(torch.ones(2, requires_grad=True))
+    torch.compile(torch.square, backend=backend)(torch.ones(2, requires_grad=True))
 
 
 @contextlib.contextmanager
