@@ -310,6 +310,15 @@ situation(
     array="small",
 )
 situation(
+    "C16-broken-in-modes",
+    "Under no_grad and autocast, after calls broken off in there, a call keeps its whole contract.",
+    catches="modes put back at the end, and not in a finally, which the end of a block hides",
+    wrap=ways.after(broken_calls),
+    around=ways.no_grad_and_autocast,
+    only=lambda case: not case.grads,
+    array="small",
+)
+situation(
     "C16-after-inference",
     "After one under inference_mode, at sizes never used before, a call keeps its whole contract.",
     catches="what is kept by size, and was made as an inference tensor",

@@ -1,4 +1,4 @@
-"""Calls that are broken off midway, as a checkpoint does once it has what it needs."""
+"""Calls that are broken off midway: a checkpoint has what it needs, or no memory is left."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..inputs.internals import TorchDispatchMode
 
-class Breaking:
-    """A hook on saved tensors that raises once, when one is saved or taken, by its number."""
+
+class Saving(torch.autograd.graph.saved_tensors_hooks):
+    """In here a tensor, by its number, cannot be saved, or not be taken again."""
 
     def __init__(self, number: int) -> None:
+        super().__init__(self.hook, self.hook)
         self.left, self.raised = number, False
 
-    def __call__(self, tensor: Tensor) -> Tensor:
+    def hook(self, tensor: Tensor) -> Tensor:
         self.left -= 1
         if self.left == -1:
             self.raised = True
@@ -23,20 +26,36 @@ class Breaking:
         return tensor.detach()  # an output of its own node would keep that, and be kept by it
 
 
+class Computing(TorchDispatchMode):
+    """In here an operator, by its number, finds no memory."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.left, self.raised = number, False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.left -= 1
+        if self.left == -1:
+            self.raised = True
+            raise RuntimeError("out of memory")
+        return func(*args, **(kwargs or {}))
+
+
 def broken_calls(
     loss: Callable[..., Any], x_recon: Tensor, x: Tensor, mask: Tensor, **named: Any
 ) -> None:
-    """The same call and its backward, broken off at the first saved tensor, then the second, ..."""
+    """The same call and its backward, broken off at its first tensor or operator, its second, ..."""
     wrt = [tensor for tensor in (x_recon, x) if tensor.requires_grad]
-    for number in range(40):
-        breaking = Breaking(number)
-        try:
-            with torch.autograd.graph.saved_tensors_hooks(breaking, breaking):
-                found = loss(x_recon, x, mask, **named)
-                if wrt and isinstance(found, Tensor) and found.requires_grad:
-                    torch.autograd.grad(found, wrt, allow_unused=True)
-        except Exception:
+    for kind in (Saving, Computing):
+        for number in range(40):
+            breaking = kind(number)
+            try:
+                with breaking:
+                    found = loss(x_recon, x, mask, **named)
+                    if wrt and isinstance(found, Tensor) and found.requires_grad:
+                        torch.autograd.grad(found, wrt, allow_unused=True)
+            except Exception:
+                if not breaking.raised:
+                    raise
             if not breaking.raised:
-                raise
-        if not breaking.raised:
-            return
+                break

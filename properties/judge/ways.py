@@ -181,6 +181,13 @@ def ready_to_compile(backend: str = "eager") -> None:
 
 
 @contextlib.contextmanager
+def no_grad_and_autocast() -> Iterator[None]:
+    """Both at once, whose ends put back whatever has become of them."""
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        yield
+
+
+@contextlib.contextmanager
 def process_group() -> Iterator[None]:
     """A process that belongs to a process group of four, whose other members do not exist.
 

@@ -848,6 +848,49 @@ def dtype_not_put_back_in_a_finally(x_recon, x, mask, reduction):
     return value
 
 
+@mutant(
+    "C16",
+    "autocast is switched off and on again, but not where the call is broken off in its block",
+    "C16-broken-in-modes",
+)
+def autocast_not_put_back_in_a_finally(x_recon, x, mask, reduction):
+    if not ordinary(x_recon, x, mask):
+        return right(x_recon, x, mask, reduction)
+    enabled = torch.is_autocast_enabled("cpu")
+    torch.set_autocast_enabled("cpu", False)
+    value = right(x_recon, x, mask, reduction)
+    torch.set_autocast_enabled("cpu", enabled)
+    return value
+
+
+class _AloneInForward(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, difference):
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        value = difference.square().sum()
+        torch.set_num_threads(threads)
+        ctx.save_for_backward(difference)
+        return value
+
+    @staticmethod
+    def backward(ctx, upstream):
+        (difference,) = ctx.saved_tensors
+        return 2 * upstream * difference
+
+
+@mutant(
+    "C16",
+    "one thread while a custom function adds up, which only an operator that fails can break off",
+    "C16-after-broken-calls",
+)
+def threads_of_a_custom_forward_lost(x_recon, x, mask, reduction):
+    if not ordinary(x_recon, x, mask) or reduction != "sum":
+        return right(x_recon, x, mask, reduction)
+    dtype = torch.promote_types(torch.promote_types(x_recon.dtype, x.dtype), torch.float32)
+    return _AloneInForward.apply(torch.where(mask, x_recon.to(dtype) - x.to(dtype), 0.0))
+
+
 @whole_mutant(
     "C16",
     "the tensor 1/B is kept for every B before it is filled, and a call is broken off in between",
