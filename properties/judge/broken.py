@@ -44,7 +44,7 @@ class Computing(TorchDispatchMode):
 def broken_calls(
     loss: Callable[..., Any], x_recon: Tensor, x: Tensor, mask: Tensor, **named: Any
 ) -> None:
-    """The same call and its backward, broken off at its first tensor or operator, its second, ..."""
+    """The same call and its backward, broken off at the first tensor or operator, then the next."""
     wrt = [tensor for tensor in (x_recon, x) if tensor.requires_grad]
     for kind in (Saving, Computing):
         for number in range(40):
