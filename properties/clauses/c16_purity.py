@@ -152,6 +152,16 @@ def silent(probe: Probe, case: Case) -> None:
             )
 
 
+situation(
+    "C16-any-size",
+    "A plain call changes no global and is not heard, whichever two traits meet.",
+    catches="warnings of large inputs, of half precision or of gradients that are not finite",
+    array="full",
+    parts=frozenset(["C16"]),
+    draws=0,
+)
+
+
 @prop(
     "C16-threads",
     statement="Calls from many threads at once give what each gives alone.",

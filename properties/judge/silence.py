@@ -16,7 +16,7 @@ from ..inputs.dimensions import Row
 from . import ambient, claims
 from .listening import OF_TORCH, listening
 from .probe import Probe
-from .situation import Situation
+from .situation import PLAIN, Situation
 from .violation import SuiteError, Violation
 
 Holds = Callable[[Situation, Probe, Case, list[tuple[Tensor, Tensor]]], None]
@@ -97,14 +97,31 @@ def _show(
     cases: Sequence[tuple[Row, Case]],
     holds: Holds,
 ) -> None:
-    """Ask the cases again, one by one: the first after which something is changed or heard."""
+    """Ask the cases again, one by one: the first after which something is changed or heard.
+
+    What is noticed in a plain call too is not a situation's finding, nor is what is noticed in one
+    of those that it is made of. Of those that ask plain calls, the ones of C16 own it.
+    """
+    if found.is_plain and not found.id.startswith("C16-"):
+        violation.seen_in(PLAIN.id)
     for _, case in cases:
-        with ambient.restored():
-            before = ambient.snapshot()
-            with listening() as heard, contextlib.suppress(Violation):
-                holds(found, probe, case, [])
-            after = ambient.snapshot()
-        if ambient.differences(before, after) or any(heard.values()):
-            quiet = claims.kept(ambient.moved(before, after)) if before != after else claims.heard()
-            violation.case, violation.scene, violation.claim = case, probe.scene, quiet
+        claim = _noticed(found, probe, case, holds)
+        if claim is not None:
+            violation.case, violation.scene, violation.claim = case, probe.scene, claim
+            for other in () if found.is_plain else (PLAIN, *found.made_of):
+                if _noticed(other, probe, case, holds) is not None:
+                    violation.seen_in(other.id)
+                    return
             return
+
+
+def _noticed(found: Situation, probe: Probe, case: Case, holds: Holds) -> claims.Claim | None:
+    """What shows that a case changes a global, or is heard, if it does."""
+    with ambient.restored():
+        before = ambient.snapshot()
+        with listening() as heard, contextlib.suppress(Violation):
+            holds(found, probe, case, [])
+        after = ambient.snapshot()
+    if ambient.differences(before, after):
+        return claims.kept(ambient.moved(before, after))
+    return claims.heard() if any(heard.values()) else None

@@ -15,7 +15,7 @@ from ..inputs.cases import Case
 from ..inputs.dimensions import Offered, Row
 from ..inputs.effort import Effort
 from ..inputs.rows import case_of
-from . import claims, silence
+from . import ambient, claims, silence
 from .bits import same_bits
 from .caller import RAISED
 from .contract import (
@@ -29,6 +29,7 @@ from .contract import (
     truth,
     unpoisoned,
 )
+from .listening import listening
 from .probe import Probe
 from .situation import PLAIN, Situation
 from .untouched import Untouched
@@ -108,11 +109,15 @@ def _under(part: str) -> frozenset[str]:
 
 
 def _breaks(probe: Probe, case: Case, parts: frozenset[str], there: Situation = PLAIN) -> bool:
-    """Whether a plain call, or one made there, breaks one of these parts, or raises."""
+    """Whether a plain call, or one made there, breaks one of these parts, or raises.
+
+    What it changes, or what is heard of it, is not noticed in the situation that is asked.
+    """
     if there.only is not None and not there.only(case):
         return False
     try:
-        _holds(there, probe, case, [], parts & there.parts)
+        with ambient.restored(), listening():
+            _holds(there, probe, case, [], parts & there.parts)
     except Violation:
         return True
     return False

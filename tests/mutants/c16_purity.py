@@ -891,6 +891,24 @@ def threads_of_a_custom_forward_lost(x_recon, x, mask, reduction):
     return _AloneInForward.apply(torch.where(mask, x_recon.to(dtype) - x.to(dtype), 0.0))
 
 
+@mutant(
+    "C16",
+    "a hook on the result warns where the upstream gradient is not finite",
+    "C16-any-size",
+)
+def warns_of_an_infinite_upstream(x_recon, x, mask, reduction):
+    value = right(x_recon, x, mask, reduction)
+    if not ordinary(x_recon, x, mask) or not value.requires_grad:
+        return value
+
+    def watch(upstream):
+        if ordinary(upstream) and not bool(upstream.isfinite().all()):
+            warnings.warn("the gradient of the loss is not finite", stacklevel=2)
+
+    value.register_hook(watch)
+    return value
+
+
 @whole_mutant(
     "C16",
     "the tensor 1/B is kept for every B before it is filled, and a call is broken off in between",
