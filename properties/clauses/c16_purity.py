@@ -370,3 +370,19 @@ situation(
     refuses=False,
     draws=0,
 )
+situation(
+    "C16-midway-in-modes",
+    "Under no_grad and autocast, with a call that stands midway in a thread without, it holds too.",
+    catches="one autocast or no_grad object for all calls, which keeps what it has to put back",
+    around=ways.no_grad_and_autocast,
+    derive=answers.beside_another,
+    unavailable=under_a_debugger,
+    only=lambda case: not case.grads,
+    array="few",
+    parts=PARTS - HIDING_PARTS,
+    watched=False,
+    large=False,
+    simplify=False,
+    refuses=False,
+    draws=0,
+)

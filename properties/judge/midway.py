@@ -88,6 +88,13 @@ class Other:
         self.thread.join(_PATIENCE)
         self.waited = self.waited or self.thread.is_alive()
 
+    def ended(self) -> Any:
+        """What it gives, once it has come to its end."""
+        self.thread.join()
+        if self.error is not None:
+            raise self.error
+        return self.result
+
 
 def beside(
     called: Callable[[], Any], other: Callable[[], Any], number: int, both: bool
@@ -107,15 +114,23 @@ def beside(
             sys.settrace(traced)
         standing.go_on()
         standing.thread.join()
-    if standing.error is not None:
-        raise standing.error
+    standing.ended()
     return found, standing
+
+
+def modes() -> dict[str, bool]:
+    """The modes of this thread that a call may turn for itself."""
+    return {
+        "grad": torch.is_grad_enabled(),
+        "inference": torch.is_inference_mode_enabled(),
+        "autocast": torch.is_autocast_enabled("cpu"),
+    }
 
 
 def spread(called: Callable[[], Any]) -> Sequence[int]:
     """Numbers of the lines of a call: all, or as many of them as there is time for."""
     watch, began = Other(called, sys.maxsize), time.monotonic()
-    watch.thread.join()
+    watch.ended()
     lines, taken = watch.stop.noted, time.monotonic() - began
     most = max(6, int(_TIME / (4 * taken + 1e-3)))
     return range(0, lines, -(-lines // most) or 1)
@@ -123,8 +138,10 @@ def spread(called: Callable[[], Any]) -> Sequence[int]:
 
 def elsewhere(inputs: Any) -> list[Tensor]:
     """Inputs of another shape, with other contents, x_recon and x in each other's place."""
-    x_recon, x, mask = (torch.cat([t.detach(), t.detach()[:1]]) for t in inputs)
-    given = [-x, -x_recon, ~mask]
+    longer = [t.new_zeros(len(t) + 1, t.shape[1]) for t in inputs]
+    for tensor, like in zip(longer, inputs, strict=True):
+        tensor[1:] = like.detach()  # under autocast, cat takes no float64
+    given = [-longer[1], -longer[0], ~longer[2]]
     for tensor, like in zip(given, inputs, strict=True):
         tensor.requires_grad_(like.requires_grad)
     return given
@@ -142,14 +159,14 @@ def midway(
 
     Then the same, but that the call stands before a line itself until the other one has ended. The
     other one has other inputs, and this reduction where one is given. "disturbed" says what it
-    then gives that it does not give alone.
+    then gives, or in which modes it leaves its thread, and does not so alone.
     """
     given = elsewhere(inputs)
     named = {} if reduction is None else {"reduction": reduction}
 
     def other() -> Found:
         loss = call(*given, **named)
-        return {"loss": loss, **pull(loss, given, names, upstream)}
+        return {"loss": loss, **pull(loss, given, names, upstream), "modes": modes()}
 
     results: list[Any] = []
     found, waits = None, 0
@@ -163,11 +180,13 @@ def midway(
             waits = waits + 1 if standing.waited else 0
         if waits >= _WAITS or time.monotonic() > until:
             break
-    alone = other()
+    alone = Other(other, sys.maxsize).ended()
     disturbed = [
         f"its {name} is {result[name]}, and alone {value}"
         for result in results
         for name, value in alone.items()
-        if isinstance(value, Tensor) and not same_bits(result[name], value)
+        if not (
+            same_bits(result[name], value) if isinstance(value, Tensor) else result[name] == value
+        )
     ]
     return {**(found or reverse(call, inputs, names, upstream)), "disturbed": disturbed[:1]}

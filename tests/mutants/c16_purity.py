@@ -909,6 +909,23 @@ def warns_of_an_infinite_upstream(x_recon, x, mask, reduction):
     return value
 
 
+_WITHOUT_AUTOCAST = torch.autocast("cpu", enabled=False)
+
+
+@mutant(
+    "C16",
+    "one autocast object for all calls: it keeps what it puts back, of the call that came last",
+    "C16-midway-in-modes",
+)
+def one_autocast_object(x_recon, x, mask, reduction):
+    if not ordinary(x_recon, x, mask):
+        return right(x_recon, x, mask, reduction)
+    with _WITHOUT_AUTOCAST:
+        _check_arguments(x_recon, x, mask, reduction)
+        value = right(x_recon, x, mask, reduction)
+    return value
+
+
 @whole_mutant(
     "C16",
     "the tensor 1/B is kept for every B before it is filled, and a call is broken off in between",
