@@ -66,6 +66,9 @@ def _special(seed: int) -> list[tuple[str, Case]]:
         ("Shard(0)", case((1, 3), Mask("full"))),  # one rank holds all, the others nothing
         ("Shard(1)", case((3, 1), Mask("full"))),
         ("Shard(0)", case((0, 3), Mask("full"))),  # all ranks hold nothing
+        ("Shard(0)", case(_UNEVEN, Mask("full"), x_recon__edits=((0, INF),))),  # on one rank
+        # Each rank's sum is finite, and that of all is not.
+        ("Shard(0)", case(_UNEVEN, Mask("full"), x_recon__values=Constant(3.4e18))),
         ("Shard(1)", case(_UNEVEN, random, "float16", "float32")),
         # 35 · 300² is beyond the range of float16, and so is the sum of one rank.
         ("Shard(0)", case(_UNEVEN, random, "float16", "float16", x_recon__values=Constant(300.0))),
@@ -119,7 +122,7 @@ def _alike(effort: Effort, ranks: int) -> Iterator[Job]:
             yield Job(_called(situation, number), (2, ranks // 2), (placed,) * 3, inner=True)
     if ranks > 2 and not deep:
         return  # five rows on four ranks leave one with nothing at all
-    for number, (hardest, situation) in enumerate(_special(seed)[: 5 if effort.quick else None]):
+    for number, (hardest, situation) in enumerate(_special(seed)[: 7 if effort.quick else None]):
         for turn, (mesh, placed) in enumerate(meshes if deep else [((ranks,), (hardest,))]):
             yield Job(_called(situation, 3 * number + turn), mesh, (placed,) * 3)
 

@@ -277,3 +277,21 @@ def added_over_the_world(x_recon, x, mask, reduction):
     local = [t.redistribute(x_recon.device_mesh, rows).to_local() for t in (x_recon, x, mask)]
     total = _AllRanks.apply(difference(*local).square().sum())
     return _divided(total, mask, reduction, count=_AllRanks.apply(local[2].sum()))
+
+
+@mutant(
+    "C20", "the other ranks' part, without a gradient, is the whole less one's own: inf - inf", TWO
+)
+def others_part_by_subtraction(x_recon, x, mask, reduction):
+    from torch.distributed.tensor import Shard
+
+    if not hasattr(x_recon, "to_local"):
+        return _whole(x_recon, x, mask, reduction)
+    rows = [Shard(0)] * x_recon.device_mesh.ndim
+    local = [t.redistribute(x_recon.device_mesh, rows).to_local() for t in (x_recon, x, mask)]
+    own, count = difference(*local).square().sum(), local[2].sum()
+    found = [each.detach().clone() for each in (own, count)]
+    for each in found:
+        for dimension in range(x_recon.device_mesh.ndim):
+            distributed.all_reduce(each, group=x_recon.device_mesh.get_group(dimension))
+    return _divided(own + (found[0] - own.detach()), mask, reduction, count=found[1])
