@@ -110,11 +110,11 @@ def print_options() -> Any:
     return torch._tensor_str.get_printoptions()
 
 
-def fake_mode() -> Any:
-    """A mode whose `from_tensor` makes fake tensors, which compilers trace with."""
+def fake_mode(real: bool = True) -> Any:
+    """A mode whose `from_tensor` makes fake tensors; compilers let `real` ones meet them."""
     from torch._subclasses.fake_tensor import FakeTensorMode
 
-    return FakeTensorMode(allow_non_fake_inputs=True)
+    return FakeTensorMode(allow_non_fake_inputs=real)
 
 
 def aot_eager() -> Any:

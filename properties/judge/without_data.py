@@ -84,8 +84,9 @@ def on_meta(call: Call, inputs: Any, names: Names, upstream: float, twice: bool)
 
 def on_fake(call: Call, inputs: Any, names: Names, upstream: float, twice: bool) -> Found:
     """On fake tensors; "eager" is the loss of those that were given."""
-    with internals.fake_mode() as mode:
-        placed = [mode.from_tensor(t.detach()).requires_grad_(t.requires_grad) for t in inputs]
+    given = [(tensor.detach(), tensor.requires_grad) for tensor in inputs]
+    with internals.fake_mode(real=False) as mode:
+        placed = [mode.from_tensor(tensor).requires_grad_(needed) for tensor, needed in given]
         found = _call_and_pull(call, placed, names, upstream, twice)
     return {**found, "eager": call(*inputs)}
 

@@ -340,3 +340,16 @@ def no_float64_elsewhere(x_recon, x, mask, reduction):
         return right(x_recon, x, mask, reduction)
     masked = torch.where(mask, x_recon.float() - x.float(), 0.0)
     return reduce(masked, mask, reduction)
+
+
+_ZERO = torch.tensor(0.0)
+
+
+@mutant(
+    "C17", "what fills the unmasked is a tensor that the import made, and no fake one", "C17-fake"
+)
+def filler_made_by_the_import(x_recon, x, mask, reduction):
+    if hasattr(x_recon, "device_mesh"):
+        return right(x_recon, x, mask, reduction)
+    a, b = widened(x_recon, x)
+    return reduce(torch.where(mask, a - b, _ZERO), mask, reduction)

@@ -233,7 +233,7 @@ IDS = """
     list_of_calls_under_way slices_read_through_their_tensor autocast_cache_emptied
     filters_put_back_by_two_threads mask_in_a_global widens_to_the_default fills_a_table_at_first
     second_order_reads_back no_float64_elsewhere added_over_the_world
-    others_part_by_subtraction type_of_a_reduction
+    others_part_by_subtraction filler_made_by_the_import type_of_a_reduction
     names_who_differs_from_x_recon
     all_faults_in_french workspace_returned_in_finally pool_warmed_at_import one_call_at_a_time
     reduction_in_a_global upstream_in_a_global what_came_of_another_argument
