@@ -153,10 +153,20 @@ def silent(probe: Probe, case: Case) -> None:
 
 
 situation(
-    "C16-any-size",
+    "C16-two-traits",
     "A plain call changes no global and is not heard, whichever two traits meet.",
-    catches="warnings of large inputs, of half precision or of gradients that are not finite",
+    catches="warnings of half precision, of layouts, or of gradients that are not finite",
     array="full",
+    large=False,
+    parts=frozenset(["C16"]),
+    draws=0,
+)
+situation(
+    "C16-any-size",
+    "A plain call changes no global and is not heard; large sizes, any two traits.",
+    catches="warnings of large inputs; threads or a precision that are set for those alone",
+    array="large",
+    large=False,
     parts=frozenset(["C16"]),
     draws=0,
 )
@@ -318,6 +328,7 @@ situation(
     catches="settings put back at the end, and not in a finally; what is kept before it is right",
     wrap=ways.after(broken_calls),
     array="small",
+    watched=False,
 )
 situation(
     "C16-broken-in-modes",
@@ -325,8 +336,9 @@ situation(
     catches="modes put back at the end, and not in a finally, which the end of a block hides",
     wrap=ways.after(broken_calls),
     around=ways.no_grad_and_autocast,
-    only=lambda case: not case.grads,
+    derive=answers.value_only,
     array="small",
+    watched=False,
 )
 situation(
     "C16-after-inference",
@@ -372,12 +384,13 @@ situation(
 )
 situation(
     "C16-midway-in-modes",
-    "Under no_grad and autocast, with a call that stands midway in a thread without, it holds too.",
+    "Under no_grad and autocast, while one without stands midway, a call keeps its whole contract.",
     catches="one autocast or no_grad object for all calls, which keeps what it has to put back",
     around=ways.no_grad_and_autocast,
     derive=answers.beside_another,
     unavailable=under_a_debugger,
     only=lambda case: not case.grads,
+    because="nothing is recorded there",
     array="few",
     parts=PARTS - HIDING_PARTS,
     watched=False,

@@ -66,9 +66,6 @@ def _special(seed: int) -> list[tuple[str, Case]]:
         ("Shard(0)", case((1, 3), Mask("full"))),  # one rank holds all, the others nothing
         ("Shard(1)", case((3, 1), Mask("full"))),
         ("Shard(0)", case((0, 3), Mask("full"))),  # all ranks hold nothing
-        ("Shard(0)", case(_UNEVEN, Mask("full"), x_recon__edits=((0, INF),))),  # on one rank
-        # Each rank's sum is finite, and that of all is not.
-        ("Shard(0)", case(_UNEVEN, Mask("full"), x_recon__values=Constant(3.4e18))),
         ("Shard(1)", case(_UNEVEN, random, "float16", "float32")),
         # 35 · 300² is beyond the range of float16, and so is the sum of one rank.
         ("Shard(0)", case(_UNEVEN, random, "float16", "float16", x_recon__values=Constant(300.0))),
@@ -81,6 +78,13 @@ def _special(seed: int) -> list[tuple[str, Case]]:
         # 2.9 gathers no gradient without elements.
         made.append(("Shard(1)", case((3, 0), Mask("full"))))
     return made
+
+
+def _infinite(seed: int) -> list[Case]:
+    """Infinite on one rank; and, in float32, only once the ranks' shares are added."""
+    values = Operand(values=Lattice(seed)), Operand(values=Lattice(seed + 1))
+    sums = Case("masked_sse", "sum", _UNEVEN, *values, Mask("full"), grads=GRADS[1])
+    return [sums.but(x_recon__edits=((0, INF),)), sums.but(x_recon__values=Constant(3.4e18))]
 
 
 def _called(situation: Case, number: int) -> Case:
@@ -120,9 +124,11 @@ def _alike(effort: Effort, ranks: int) -> Iterator[Job]:
         if deep or number < (0 if effort.quick and ranks > 2 else 3):
             placed = (_PLACEMENTS[number % 2],)
             yield Job(_called(situation, number), (2, ranks // 2), (placed,) * 3, inner=True)
+    for case in _infinite(seed):
+        yield Job(case, (ranks,), (("Shard(0)",),) * 3)
     if ranks > 2 and not deep:
         return  # five rows on four ranks leave one with nothing at all
-    for number, (hardest, situation) in enumerate(_special(seed)[: 7 if effort.quick else None]):
+    for number, (hardest, situation) in enumerate(_special(seed)[: 5 if effort.quick else None]):
         for turn, (mesh, placed) in enumerate(meshes if deep else [((ranks,), (hardest,))]):
             yield Job(_called(situation, 3 * number + turn), mesh, (placed,) * 3)
 

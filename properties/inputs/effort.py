@@ -43,15 +43,15 @@ class Effort:
         return max(4, round(self.examples * weight))
 
     def some_of(self, cases: Iterable[Case]) -> Iterable[Case]:
-        """At most `most` cases of a grid, the first and one of each of its parts of equal length.
+        """Of a grid the first case, and of `most` parts that the others are cut into one each.
 
         Which one is drawn: what alternates in a grid would be the same in every second case of it.
         """
         if self.most is None:
             return cases
         everything, draw = list(cases), random.Random(self.seed)
-        step = max(1, math.ceil(len(everything) / self.most))
-        parts = (everything[first : first + step] for first in range(step, len(everything), step))
+        step = max(1, math.ceil((len(everything) - 1) / self.most))
+        parts = (everything[first : first + step] for first in range(1, len(everything), step))
         return [*everything[:1], *map(draw.choice, parts)]
 
     def keeps(self, number: int) -> bool:

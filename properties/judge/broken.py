@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -10,35 +12,50 @@ from torch import Tensor
 
 from ..inputs.internals import TorchDispatchMode
 
+_MOST = 40  # places, evenly spread, at which calls are broken off
 
-class Saving(torch.autograd.graph.saved_tensors_hooks):
-    """In here a tensor, by its number, cannot be saved, or not be taken again."""
+
+class Breaking:
+    """Counts what happens in a call, and raises once: where the count is at a number."""
 
     def __init__(self, number: int) -> None:
-        super().__init__(self.hook, self.hook)
-        self.left, self.raised = number, False
+        self.number, self.count, self.raised = number, 0, False
 
-    def hook(self, tensor: Tensor) -> Tensor:
-        self.left -= 1
-        if self.left == -1:
+    def counted(self) -> None:
+        self.count += 1
+        if self.count == self.number:
             self.raised = True
             raise RuntimeError("broken off")
+
+    def saved(self, tensor: Tensor) -> Tensor:
+        self.counted()
         return tensor.detach()  # an output of its own node would keep that, and be kept by it
 
 
 class Computing(TorchDispatchMode):
-    """In here an operator, by its number, finds no memory."""
+    """Every operator is counted."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, breaking: Breaking) -> None:
         super().__init__()
-        self.left, self.raised = number, False
+        self.breaking = breaking
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.left -= 1
-        if self.left == -1:
-            self.raised = True
-            raise RuntimeError("out of memory")
+        self.breaking.counted()
         return func(*args, **(kwargs or {}))
+
+
+def while_saving(breaking: Breaking, called: Callable[[], None]) -> None:
+    """Called, and broken off where a tensor is saved, or taken again."""
+    with torch.autograd.graph.saved_tensors_hooks(breaking.saved, breaking.saved):
+        called()
+
+
+def while_computing(breaking: Breaking, called: Callable[[], None]) -> None:
+    """Called, and broken off at an operator; what is compiled runs as it is written meanwhile."""
+    compiler = "torch._dynamo" in sys.modules
+    stance = torch.compiler.set_stance("force_eager") if compiler else contextlib.nullcontext()
+    with stance, Computing(breaking):
+        called()
 
 
 def broken_calls(
@@ -46,16 +63,23 @@ def broken_calls(
 ) -> None:
     """The same call and its backward, broken off at the first tensor or operator, then the next."""
     wrt = [tensor for tensor in (x_recon, x) if tensor.requires_grad]
-    for kind in (Saving, Computing):
-        for number in range(40):
-            breaking = kind(number)
-            try:
-                with breaking:
-                    found = loss(x_recon, x, mask, **named)
-                    if wrt and isinstance(found, Tensor) and found.requires_grad:
-                        torch.autograd.grad(found, wrt, allow_unused=True)
-            except Exception:
-                if not breaking.raised:
-                    raise
-            if not breaking.raised:
-                break
+
+    def called() -> None:
+        found = loss(x_recon, x, mask, **named)
+        if wrt and isinstance(found, Tensor) and found.requires_grad:
+            torch.autograd.grad(found, wrt, allow_unused=True)
+
+    def broken_off(within: Callable[..., None], number: int) -> int:
+        breaking = Breaking(number)
+        try:
+            within(breaking, called)
+        except Exception:
+            # There are things that torch refuses to do in a mode.
+            if not breaking.raised and within is while_saving:
+                raise
+        return breaking.count
+
+    for within in (while_saving, while_computing):
+        most = broken_off(within, 0)
+        for number in range(1, most + 1, -(-most // _MOST) or 1):
+            broken_off(within, number)

@@ -32,8 +32,11 @@ OF_TORCH = (
 
 
 @contextmanager
-def listening() -> Iterator[dict[str, str]]:
-    """Collect what is printed, warned or logged meanwhile, also on file descriptors 1 and 2."""
+def listening(filters: str = "always") -> Iterator[dict[str, str]]:
+    """Collect what is printed, warned or logged meanwhile, also on file descriptors 1 and 2.
+
+    Warnings are filtered so, or with "" as they are without it.
+    """
     heard: dict[str, str] = {}
     log = _Log()
     logging.getLogger().addHandler(log)
@@ -44,7 +47,8 @@ def listening() -> Iterator[dict[str, str]]:
         tempfile.TemporaryFile() as err,
         warnings.catch_warnings(record=True) as warned,
     ):
-        warnings.simplefilter("always")
+        if filters:
+            warnings.simplefilter(filters)
         saved = os.dup(1), os.dup(2)
         streams = sys.stdout, sys.stderr
         os.dup2(out.fileno(), 1)

@@ -113,18 +113,25 @@ def beside(
         if both:
             sys.settrace(traced)
         standing.go_on()
-        standing.thread.join()
+        standing.thread.join()  # before an exception of this call comes out
     standing.ended()
     return found, standing
 
 
-def modes() -> dict[str, bool]:
-    """The modes of this thread that a call may turn for itself."""
+def left() -> Found:
+    """The modes of this thread, as a call has left them."""
     return {
-        "grad": torch.is_grad_enabled(),
-        "inference": torch.is_inference_mode_enabled(),
-        "autocast": torch.is_autocast_enabled("cpu"),
+        "grad mode": torch.is_grad_enabled(),
+        "inference mode": torch.is_inference_mode_enabled(),
+        "CPU autocast": torch.is_autocast_enabled("cpu"),
+        "CUDA autocast": torch.is_autocast_enabled("cuda"),
     }
+
+
+def same(found: Any, wanted: Any) -> bool:
+    """The same bits of a tensor, or else an equal value."""
+    both = isinstance(found, Tensor) and isinstance(wanted, Tensor)
+    return same_bits(found, wanted) if both else bool(found == wanted)
 
 
 def spread(called: Callable[[], Any]) -> Sequence[int]:
@@ -138,7 +145,7 @@ def spread(called: Callable[[], Any]) -> Sequence[int]:
 
 def elsewhere(inputs: Any) -> list[Tensor]:
     """Inputs of another shape, with other contents, x_recon and x in each other's place."""
-    longer = [t.new_zeros(len(t) + 1, t.shape[1]) for t in inputs]
+    longer = [t.new_full((len(t) + 1, t.shape[1]), n) for n, t in enumerate(inputs)]
     for tensor, like in zip(longer, inputs, strict=True):
         tensor[1:] = like.detach()  # under autocast, cat takes no float64
     given = [-longer[1], -longer[0], ~longer[2]]
@@ -166,7 +173,7 @@ def midway(
 
     def other() -> Found:
         loss = call(*given, **named)
-        return {"loss": loss, **pull(loss, given, names, upstream), "modes": modes()}
+        return {"loss": loss, **pull(loss, given, names, upstream), **left()}
 
     results: list[Any] = []
     found, waits = None, 0
@@ -182,11 +189,9 @@ def midway(
             break
     alone = Other(other, sys.maxsize).ended()
     disturbed = [
-        f"its {name} is {result[name]}, and alone {value}"
+        f"its {name} is {result.get(name)}, and alone {value}"
         for result in results
         for name, value in alone.items()
-        if not (
-            same_bits(result[name], value) if isinstance(value, Tensor) else result[name] == value
-        )
+        if not same(result.get(name), value)
     ]
     return {**(found or reverse(call, inputs, names, upstream)), "disturbed": disturbed[:1]}

@@ -173,9 +173,10 @@ def _watched(function: str, read: str) -> list[str]:
         "",
         "def watched(*arguments, **named):",
         f"    before = {read}",
-        f"    result = {function}(*arguments, **named)",
-        f"    seen.append((before, {read}))",
-        "    return result",
+        "    try:",
+        f"        return {function}(*arguments, **named)",
+        "    finally:",
+        f"        seen.append((before, {read}))",
         "",
         f"at_first = {read}",
     ]

@@ -102,16 +102,17 @@ def _show(
     What is noticed in a plain call too is not a situation's finding, nor is what is noticed in one
     of those that it is made of. Of those that ask plain calls, the ones of C16 own it.
     """
-    if found.is_plain and not found.id.startswith("C16-"):
-        violation.seen_in(PLAIN.id)
+    others = () if found.is_plain else (PLAIN, *found.made_of)
     for _, case in cases:
         claim = _noticed(found, probe, case, holds)
         if claim is not None:
             violation.case, violation.scene, violation.claim = case, probe.scene, claim
-            for other in () if found.is_plain else (PLAIN, *found.made_of):
+            if found.is_plain and not found.id.startswith("C16-"):
+                violation.seen_in(PLAIN.id)
+            for other in others:
                 if _noticed(other, probe, case, holds) is not None:
                     violation.seen_in(other.id)
-                    return
+                    break
             return
 
 

@@ -194,6 +194,12 @@ PARTS: dict[str, Part] = {
     "CPU autocast dtype": Part(
         lambda: torch.get_autocast_dtype("cpu"), partial(torch.set_autocast_dtype, "cpu")
     ),
+    "CUDA autocast": Part(
+        lambda: torch.is_autocast_enabled("cuda"), partial(torch.set_autocast_enabled, "cuda")
+    ),
+    "CUDA autocast dtype": Part(
+        lambda: torch.get_autocast_dtype("cuda"), partial(torch.set_autocast_dtype, "cuda")
+    ),
     "autocast cache": Part(torch.is_autocast_cache_enabled, torch.set_autocast_cache_enabled),
     "what autocast has cached": Part(_cast_weight),
     "float32 matmul precision": Part(

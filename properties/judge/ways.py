@@ -183,7 +183,10 @@ def ready_to_compile(backend: str = "eager") -> None:
 @contextlib.contextmanager
 def no_grad_and_autocast() -> Iterator[None]:
     """Both at once, whose ends put back whatever has become of them."""
-    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+    kinds = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
+    with torch.no_grad(), contextlib.ExitStack() as stack:
+        for kind in kinds:
+            stack.enter_context(torch.autocast(kind, dtype=torch.bfloat16))
         yield
 
 

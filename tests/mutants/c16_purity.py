@@ -894,7 +894,7 @@ def threads_of_a_custom_forward_lost(x_recon, x, mask, reduction):
 @mutant(
     "C16",
     "a hook on the result warns where the upstream gradient is not finite",
-    "C16-any-size",
+    "C16-two-traits",
 )
 def warns_of_an_infinite_upstream(x_recon, x, mask, reduction):
     value = right(x_recon, x, mask, reduction)
@@ -907,6 +907,13 @@ def warns_of_an_infinite_upstream(x_recon, x, mask, reduction):
 
     value.register_hook(watch)
     return value
+
+
+@mutant("C16", "warns of more than 20,000 elements", "C16-any-size")
+def warns_of_large_inputs(x_recon, x, mask, reduction):
+    if ordinary(x_recon, x, mask) and x.numel() > 20000:
+        warnings.warn("a sum of so many squares is not exact", stacklevel=2)
+    return right(x_recon, x, mask, reduction)
 
 
 _WITHOUT_AUTOCAST = torch.autocast("cpu", enabled=False)

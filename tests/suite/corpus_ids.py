@@ -142,7 +142,7 @@ IDS = """
     leaks_with_default_float16 leaks_with_default_bfloat16 leaks_in_anomaly_mode
     leaks_on_one_thread leaks_after_thirty_calls leaks_after_a_refusal
     dtype_not_put_back_in_a_finally autocast_not_put_back_in_a_finally warns_of_an_infinite_upstream
-    one_autocast_object
+    warns_of_large_inputs one_autocast_object
     threads_of_a_custom_forward_lost kept_before_it_is_filled notes_each_call
     tries_itself_out saved_tensors_unpacked_for_each_gradient divided_by_nearly_nothing
     unlike_subclasses_refused last_result_after_fifty_calls memory_of_last_inputs_kept

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import sys
 from pathlib import Path
@@ -10,8 +11,21 @@ from typing import Any
 import pytest
 from torch import Tensor
 from wavemae.properties import Subject, conduct
+from wavemae.properties.inputs.effort import PROFILES
 
 from wavemae.models.losses import masked_mse
+
+
+def test_a_thin_grid_draws_from_all_of_a_grid() -> None:
+    """Every case of a long grid is asked under some seed, and the first one under every seed."""
+    grid: Any = list(range(79))
+    drawn = [
+        list(dataclasses.replace(PROFILES["quick"], seed=seed).some_of(grid)) for seed in range(40)
+    ]
+    assert all(found[0] == 0 and found == sorted(set(found)) for found in drawn)
+    assert {case for found in drawn for case in found} == set(grid)
+    assert max(map(len, drawn)) <= 41
+
 
 # What Hypothesis would draw from a module of the user's, unless told not to.
 CONSTANTS = "\n".join(f"c{k} = {k * 1.0625}; n{k} = {k}" for k in range(200))

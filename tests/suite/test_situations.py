@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from typing import Any
 
 import pytest
@@ -16,6 +17,8 @@ from wavemae.properties.doors.report import Cell, Table
 from wavemae.properties.inputs import covering, dimensions
 from wavemae.properties.inputs.dimensions import ARRAYS, Offered, levels_of, together
 from wavemae.properties.inputs.rows import case_of, rows
+from wavemae.properties.judge import ambient
+from wavemae.properties.judge.broken import broken_calls
 from wavemae.properties.judge.oracle import sum_of_squares
 
 from wavemae.models.losses import masked_mse, masked_sse
@@ -133,6 +136,46 @@ def test_a_mistake_of_plain_calls_is_told_once() -> None:
         other = conduct(subject, identifier).violation
         assert other is not None
         assert other.elsewhere
+
+
+def test_what_is_heard_of_plain_calls_is_told_once() -> None:
+    """A warning for a gradient that is not finite is a finding of C16, wherever it is heard."""
+
+    def watch(upstream: Tensor) -> None:
+        if not upstream.is_meta and not bool(upstream.isfinite().all()):
+            warnings.warn("not finite", stacklevel=2)
+
+    def loss(x_recon: Tensor, x: Tensor, mask: Tensor, *, reduction: str = "mean") -> Tensor:
+        found = masked_mse(x_recon, x, mask, reduction=reduction)  # type: ignore[arg-type]
+        if found.requires_grad:
+            found.register_hook(watch)
+        return found
+
+    subject = Subject("watches", masked_mse=loss)
+    owner = conduct(subject, "C16-two-traits").violation
+    assert owner is not None
+    assert not owner.elsewhere
+    for identifier in ("C14-inputs-untouched", "C13-retain-graph", "C16-deterministic"):
+        other = conduct(subject, identifier).violation
+        assert other is not None
+        assert (other.part, bool(other.elsewhere)) == ("C16", True)
+
+
+def test_what_is_compiled_whole_is_not_blamed_where_calls_are_broken_off() -> None:
+    """Under a dispatch mode torch runs no compiled code, and says so of a whole graph."""
+
+    @torch.compile(backend="eager", fullgraph=True, dynamic=True)
+    def total(x_recon: Tensor, x: Tensor, mask: Tensor) -> Tensor:
+        return torch.where(mask, x_recon - x, 0.0).square().sum()
+
+    def loss(x_recon: Tensor, x: Tensor, mask: Tensor, *, reduction: str = "mean") -> Tensor:
+        masked_mse(x_recon.detach(), x.detach(), mask, reduction=reduction)  # type: ignore[arg-type]
+        return total(x_recon, x, mask)
+
+    x = torch.ones(2, 3, requires_grad=True)
+    before = ambient.snapshot()
+    broken_calls(loss, x, x.detach() + 1, x.detach() > 0)
+    assert ambient.differences(before, ambient.snapshot()) == []
 
 
 def test_a_failing_case_is_simplified() -> None:
