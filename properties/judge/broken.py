@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..inputs.internals import TorchDispatchMode
 
-_MOST = 40  # places, evenly spread, at which calls are broken off
+_MOST = 40  # places at the begin of a call, and as many in all of it, at which it is broken off
 
 
 class Breaking:
@@ -69,7 +69,7 @@ def broken_calls(
         if wrt and isinstance(found, Tensor) and found.requires_grad:
             torch.autograd.grad(found, wrt, allow_unused=True)
 
-    def broken_off(within: Callable[..., None], number: int) -> int:
+    def broken_off(within: Callable[..., None], number: int) -> Breaking:
         breaking = Breaking(number)
         try:
             within(breaking, called)
@@ -77,9 +77,10 @@ def broken_calls(
             # There are things that torch refuses to do in a mode.
             if not breaking.raised and within is while_saving:
                 raise
-        return breaking.count
+        return breaking
 
     for within in (while_saving, while_computing):
-        most = broken_off(within, 0)
-        for number in range(1, most + 1, -(-most // _MOST) or 1):
-            broken_off(within, number)
+        if all(broken_off(within, number).raised for number in range(1, _MOST + 1)):
+            whole = broken_off(within, 0).count  # not before, for it may leave what lasts
+            for number in range(_MOST + 1, whole + 1, -(-whole // _MOST)):
+                broken_off(within, number)
