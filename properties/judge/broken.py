@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..inputs.internals import TorchDispatchMode
 
-_MOST = 40  # places at the begin of a call, and as many in all of it, at which it is broken off
+_MOST = 40  # places, the first of a call, and as many in all of it, at which it is broken off
 
 
 class Breaking:
