@@ -127,6 +127,11 @@ def all_zero(got: str, *, gradients: bool = True) -> Claim:
     return Claim(got, "not bool((got != 0).any())", gradients=gradients)
 
 
+def none_finite(got: str) -> Claim:
+    """Every number of it is infinite or NaN."""
+    return Claim(got, "not bool(got.isfinite().any())", gradients=True)
+
+
 def positive(got: str) -> Claim:
     """Zero or more, and not −0.0."""
     return Claim(f"{got}.item()", 'not str(got).startswith("-")')

@@ -202,7 +202,7 @@ class Contract:
             what = f"the gradient of {name} outside the mask is not zero"
             return self.fail("C12", what, leaked, "0", claim=claims.all_zero(f"{got}[~mask]"))
         if not math.isfinite(upstream):
-            return None
+            return self._not_hidden(name, gradient, inputs, upstream, got)
         fault = oracle.gradient_fault(
             gradient.to(like.dtype),
             inputs,
@@ -216,6 +216,18 @@ class Contract:
             claim = claims.near(f"{got}[{at[0]}, {at[1]}].item()", wanted, bound, beyond=beyond)
             self.fail(part, what, repr(found), repr(wanted), f"± {bound:.3g}", claim=claim)
         return None
+
+    def _not_hidden(
+        self, name: str, gradient: Tensor, inputs: Inputs, upstream: float, place: str
+    ) -> None:
+        """What came from above comes through wherever there is a slope to multiply it by."""
+        slopes = inputs.mask & (inputs.x_recon != inputs.x)
+        hidden = gradient[slopes.to(gradient.device)]
+        if bool(hidden.isfinite().any()):
+            what = f"the gradient of {name} hides that the upstream gradient is {upstream}"
+            claim = claims.none_finite(f"{place}[mask & (x_recon != x)]")
+            found = hidden[hidden.isfinite()][0]
+            self.fail("C11", what, found, "infinite, or NaN", claim=claim)
 
     def _no_gradient_twice(self, gradient: Tensor, upstream: float, place: str) -> None:
         """One tensor for both inputs: the two gradients cancel, where they are finite at all."""

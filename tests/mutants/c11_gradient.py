@@ -120,6 +120,12 @@ def upstream_capped_at_one(x_recon, x, mask, reduction, upstream):
     return both_slopes(x_recon, x, mask, reduction, upstream.clamp(max=1))
 
 
+@mutant("C11", "an infinite or NaN upstream gradient is made finite", "C11-oracle", "C11-scattered")
+@by_hand
+def upstream_made_finite(x_recon, x, mask, reduction, upstream):
+    return both_slopes(x_recon, x, mask, reduction, upstream.nan_to_num())
+
+
 @mutant("C11", "upstream gradient read as an integer", "C11-extremes")
 @by_hand
 def upstream_read_as_integer(x_recon, x, mask, reduction, upstream):

@@ -64,7 +64,7 @@ IDS = """
     gradient_of_mean_divided_by_all gradient_of_mean_divided_by_row_counts
     gradient_scale_in_half upstream_ignored upstream_sign_only upstream_sign_lost
     upstream_dropped_when_negative upstream_zero_read_as_one upstream_applied_twice
-    upstream_capped_at_one upstream_read_as_integer upstream_through_half
+    upstream_capped_at_one upstream_made_finite upstream_read_as_integer upstream_through_half
     upstream_missing_for_target upstream_reaches_first_element_only upstream_ignored_unless_sum
     upstream_read_at_start_of_storage gradients_swapped target_gradient_not_negated
     one_buffer_for_both_gradients target_detached reconstruction_detached
