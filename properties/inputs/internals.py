@@ -124,6 +124,13 @@ def aot_eager() -> Any:
     return backend
 
 
+def uncompiled() -> contextlib.AbstractContextManager[Any]:
+    """What is compiled runs as it is written; where there is no compiler yet, nothing is."""
+    if "torch._dynamo" not in sys.modules:
+        return contextlib.nullcontext()
+    return torch.compiler.set_stance("force_eager")
+
+
 def often_compiled() -> contextlib.AbstractContextManager[Any]:
     """As many compilations of one function as there are kinds of calls."""
     import torch._dynamo as dynamo

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..inputs.internals import TorchDispatchMode
+from ..inputs.internals import TorchDispatchMode, uncompiled
 
 _MOST = 40  # places, the first of a call, and as many in all of it, at which it is broken off
 
@@ -52,9 +50,7 @@ def while_saving(breaking: Breaking, called: Callable[[], None]) -> None:
 
 def while_computing(breaking: Breaking, called: Callable[[], None]) -> None:
     """Called, and broken off at an operator; what is compiled runs as it is written meanwhile."""
-    compiler = "torch._dynamo" in sys.modules
-    stance = torch.compiler.set_stance("force_eager") if compiler else contextlib.nullcontext()
-    with stance, Computing(breaking):
+    with uncompiled(), Computing(breaking):
         called()
 
 
