@@ -128,7 +128,8 @@ def uncompiled() -> contextlib.AbstractContextManager[Any]:
     """What is compiled runs as it is written; where there is no compiler yet, nothing is."""
     if "torch._dynamo" not in sys.modules:
         return contextlib.nullcontext()
-    return torch.compiler.set_stance("force_eager")
+    stance: contextlib.AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
+    return stance
 
 
 def often_compiled() -> contextlib.AbstractContextManager[Any]:

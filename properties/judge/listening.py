@@ -32,10 +32,10 @@ OF_TORCH = (
 
 
 @contextmanager
-def listening(filters: str = "always") -> Iterator[dict[str, str]]:
+def listening(always: bool = True) -> Iterator[dict[str, str]]:
     """Collect what is printed, warned or logged meanwhile, also on file descriptors 1 and 2.
 
-    Warnings are filtered so, or with "" as they are without it.
+    Every warning is heard, or if not `always`, those that the filters of the process let through.
     """
     heard: dict[str, str] = {}
     log = _Log()
@@ -47,8 +47,8 @@ def listening(filters: str = "always") -> Iterator[dict[str, str]]:
         tempfile.TemporaryFile() as err,
         warnings.catch_warnings(record=True) as warned,
     ):
-        if filters:
-            warnings.simplefilter(filters)
+        if always:
+            warnings.simplefilter("always")
         saved = os.dup(1), os.dup(2)
         streams = sys.stdout, sys.stderr
         os.dup2(out.fileno(), 1)

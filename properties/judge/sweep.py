@@ -116,7 +116,7 @@ def _breaks(probe: Probe, case: Case, parts: frozenset[str], there: Situation = 
     if there.only is not None and not there.only(case):
         return False
     try:
-        with ambient.restored(), listening(filters=""):
+        with ambient.restored(), listening(always=False):
             _holds(there, probe, case, [], parts & there.parts)
     except Violation:
         return True

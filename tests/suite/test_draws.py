@@ -19,9 +19,8 @@ from wavemae.models.losses import masked_mse
 def test_a_thin_grid_draws_from_all_of_a_grid() -> None:
     """Every case of a long grid is asked under some seed, and the first one under every seed."""
     grid: Any = list(range(79))
-    drawn = [
-        list(dataclasses.replace(PROFILES["quick"], seed=seed).some_of(grid)) for seed in range(40)
-    ]
+    seeds = [dataclasses.replace(PROFILES["quick"], seed=seed) for seed in range(40)]
+    drawn: list[list[Any]] = [list(effort.some_of(grid)) for effort in seeds]
     assert all(found[0] == 0 and found == sorted(set(found)) for found in drawn)
     assert {case for found in drawn for case in found} == set(grid)
     assert max(map(len, drawn)) <= 41
