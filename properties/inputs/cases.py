@@ -67,7 +67,7 @@ class Case:
 
     @property
     def keyword(self) -> dict[str, Any]:
-        """What a call hands over by keyword: the reduction, where one is given."""
+        """The reduction, where one is given, as a call hands it over."""
         return {} if self.reduction is None else {"reduction": self.reduction}
 
     @property
