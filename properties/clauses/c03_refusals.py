@@ -238,9 +238,8 @@ def in_situations(probe: Probe, effort: Effort) -> None:
         if found.refuses and probe.subject.missing(PROPERTIES[identifier].needs) is None:
             refused_there(probe, found, effort.quick)
     if probe.claims.compile:
-        refused_there(
-            probe, Situation("compiled", ways.compiled(fullgraph=False), internals.often_compiled)
-        )
+        wrap = ways.compiled(fullgraph=False)
+        refused_there(probe, Situation("compiled", wrap, internals.often_compiled), effort.quick)
 
 
 @prop(
