@@ -887,8 +887,7 @@ class _AloneInForward(torch.autograd.Function):
 def threads_of_a_custom_forward_lost(x_recon, x, mask, reduction):
     if not ordinary(x_recon, x, mask) or reduction != "sum":
         return right(x_recon, x, mask, reduction)
-    dtype = torch.promote_types(torch.promote_types(x_recon.dtype, x.dtype), torch.float32)
-    return _AloneInForward.apply(torch.where(mask, x_recon.to(dtype) - x.to(dtype), 0.0))
+    return _AloneInForward.apply(masked_difference(x_recon, x, mask))
 
 
 @mutant(

@@ -267,14 +267,19 @@ class _AllRanks(torch.autograd.Function):
         return upstream
 
 
-@mutant("C20", "added over all ranks that there are, not over those of the mesh", TWO)
-def added_over_the_world(x_recon, x, mask, reduction):
+def _own_rows(*tensors):
+    """Their rows on this rank, cut over all dimensions of the mesh."""
     from torch.distributed.tensor import Shard
 
+    mesh = tensors[0].device_mesh
+    return [t.redistribute(mesh, [Shard(0)] * mesh.ndim).to_local() for t in tensors]
+
+
+@mutant("C20", "added over all ranks that there are, not over those of the mesh", TWO)
+def added_over_the_world(x_recon, x, mask, reduction):
     if not hasattr(x_recon, "to_local"):
         return _whole(x_recon, x, mask, reduction)
-    rows = [Shard(0)] * x_recon.device_mesh.ndim
-    local = [t.redistribute(x_recon.device_mesh, rows).to_local() for t in (x_recon, x, mask)]
+    local = _own_rows(x_recon, x, mask)
     total = _AllRanks.apply(difference(*local).square().sum())
     return _divided(total, mask, reduction, count=_AllRanks.apply(local[2].sum()))
 
@@ -283,12 +288,9 @@ def added_over_the_world(x_recon, x, mask, reduction):
     "C20", "the other ranks' part, without a gradient, is the whole less one's own: inf - inf", TWO
 )
 def others_part_by_subtraction(x_recon, x, mask, reduction):
-    from torch.distributed.tensor import Shard
-
     if not hasattr(x_recon, "to_local"):
         return _whole(x_recon, x, mask, reduction)
-    rows = [Shard(0)] * x_recon.device_mesh.ndim
-    local = [t.redistribute(x_recon.device_mesh, rows).to_local() for t in (x_recon, x, mask)]
+    local = _own_rows(x_recon, x, mask)
     own, count = difference(*local).square().sum(), local[2].sum()
     found = [each.detach().clone() for each in (own, count)]
     for each in found:
