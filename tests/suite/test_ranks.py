@@ -10,10 +10,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from torch import distributed
+from torch import Tensor, distributed
 from wavemae.properties import Claims, Subject, SuiteError, conduct, load_subject
 from wavemae.properties.ranks import processes, serving
 
@@ -98,6 +99,29 @@ def test_the_rank_at_fault_is_named(name: str, words: str) -> None:
     assert words in outcome.violation.what
     assert all(f"rank {rank} " in outcome.violation.got for rank in (0, 1))
     assert outcome.violation.case is not None
+    assert multiprocessing.active_children() == []
+
+
+def _ends_once(*tensors: Tensor, reduction: Any = "mean") -> Tensor:
+    if hasattr(tensors[0], "to_local") and distributed.get_rank() == 1:
+        try:
+            Path(os.environ["ENDED_ONCE"]).touch(exist_ok=False)
+        except FileExistsError:
+            pass  # by ranks before these
+        else:
+            os.abort()
+    return masked_mse(*tensors, reduction=reduction)
+
+
+@needs_ranks
+def test_a_rank_that_ends_once_is_no_finding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As torch's own threads may end one; what ends ranks twice is `exits_on_one_rank`."""
+    monkeypatch.setenv("ENDED_ONCE", str(tmp_path / "ended"))
+    subject = Subject("ends once", masked_mse=_ends_once)
+    assert conduct(subject, "C20-two-ranks", "quick").state == "pass"
+    assert (tmp_path / "ended").exists()
     assert multiprocessing.active_children() == []
 
 
