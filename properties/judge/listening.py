@@ -22,6 +22,13 @@ class _Log(logging.Handler):
         self.messages.append(record.getMessage())
 
 
+class _Unseen(list[logging.Handler]):
+    """Handlers that count as none: the functions of `logging` add one where there is none."""
+
+    def __len__(self) -> int:
+        return 0
+
+
 # What torch itself says, whatever the loss: its batching rules, and anomaly mode of an exception
 # that it then raises.
 OF_TORCH = (
@@ -38,8 +45,8 @@ def listening(always: bool = True) -> Iterator[dict[str, str]]:
     Every warning is heard, or if not `always`, those that the filters of the process let through.
     """
     heard: dict[str, str] = {}
-    log = _Log()
-    logging.getLogger().addHandler(log)
+    root, log = logging.getLogger(), _Log()
+    handlers, root.handlers = root.handlers, _Unseen([log])
     sys.stdout.flush()
     sys.stderr.flush()
     with (
@@ -68,7 +75,9 @@ def listening(always: bool = True) -> Iterator[dict[str, str]]:
                 for name, file in (("stdout", out), ("stderr", err)):
                     file.seek(0)
                     heard[name] = file.read().decode(errors="replace")
-                logging.getLogger().removeHandler(log)
+                added = [handler for handler in root.handlers if handler is not log]
+                handlers[:] = [*handlers, *added] if log in root.handlers else added
+                root.handlers = handlers
                 heard["log"] = "; ".join(log.messages)
                 said = (str(w.message) for w in warned)
                 heard["warnings"] = "; ".join(s for s in said if not s.startswith(OF_TORCH))
