@@ -76,6 +76,9 @@ def listening(always: bool = True) -> Iterator[dict[str, str]]:
                     file.seek(0)
                     heard[name] = file.read().decode(errors="replace")
                 added = [handler for handler in root.handlers if handler is not log]
+                for handler in added:
+                    if getattr(handler, "stream", None) in (new_out, new_err):
+                        handler.stream = sys.stderr  # type: ignore[attr-defined]  # of `streams`
                 handlers[:] = [*handlers, *added] if log in root.handlers else added
                 root.handlers = handlers
                 heard["log"] = "; ".join(log.messages)

@@ -336,6 +336,12 @@ def logs_through_root_logger(x_recon, x, mask, reduction):
     return right(x_recon, x, mask, reduction)
 
 
+@mutant("C16", "a debug line by a function of logging: the root gets a handler", "C16-two-traits")
+def debugs_through_root_logger(x_recon, x, mask, reduction):
+    logging.debug("loss over %s", tuple(x.shape))
+    return right(x_recon, x, mask, reduction)
+
+
 class _PrintsInBackward(Kernel):
     @staticmethod
     def backward(ctx, upstream):

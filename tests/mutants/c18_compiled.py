@@ -125,6 +125,13 @@ def branch_on_number_of_elements(x_recon, x, mask, reduction):
     return scaled(total, mask, reduction)
 
 
+@mutant("C18", "blocks from 2²⁰ elements on: exported, a guard on B · L", "C18-export")
+def branch_on_a_million_elements(x_recon, x, mask, reduction):
+    squares = masked_difference(x_recon, x, mask).square()
+    total = squares.sum(1).sum() if mask.numel() >= 2**20 else squares.sum()
+    return scaled(total, mask, reduction)
+
+
 @mutant("C18", "a branch on L % 8 for half inputs, as vector loads have eight", "C18-export")
 def branch_on_multiple_of_eight_in_half(x_recon, x, mask, reduction):
     if x.dtype in (torch.float16, torch.bfloat16):

@@ -128,7 +128,8 @@ IDS = """
     print_options_left garbage_collector_left_off cudnn_benchmark_left_on
     anomaly_detection_left_on flush_denormal_left_on autocast_left_off warnings_filter_left
     numpy_error_state_left environment_variable_left warns_on_mixed_dtypes warns_on_empty_mask
-    prints writes_to_stderr logs_through_root_logger prints_in_backward widened_to_default_dtype
+    prints writes_to_stderr logs_through_root_logger debugs_through_root_logger prints_in_backward
+    widened_to_default_dtype
     count_in_default_dtype summed_by_matrix_product inputs_cast_down_under_autocast
     result_cast_down_under_autocast empty_mask_nan_under_no_grad half_not_widened_under_no_grad
     graph_recorded_under_no_grad result_is_an_inference_tensor inference_mode_raises
@@ -204,7 +205,7 @@ IDS = """
     small_sum_by_matrix_product nan_on_the_way flush_denormal_left_off
     bfloat16_gradient_rounded_at_random early_exit_in_evaluation early_exit_on_the_cpu
     large_inputs_compacted large_cpu_inputs_compacted large_backward_asks_for_upstream
-    cpu_backward_asks_for_upstream branch_on_number_of_elements
+    cpu_backward_asks_for_upstream branch_on_number_of_elements branch_on_a_million_elements
     branch_on_multiple_of_eight_in_half vmap_rule_ignores_in_dim_of_mask
     gradient_cleaned_by_a_hook batch_taken_for_even column_major_gradients gradient_as_made
     four_functions_in_a_row mask_saved_in_fewer_bytes compensated_sum integer_accumulator
