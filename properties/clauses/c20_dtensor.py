@@ -150,8 +150,8 @@ def _unlike(effort: Effort) -> Iterator[Job]:
 def _all_right(probe: Probe, ranks: int, effort: Effort, jobs: Iterable[Job]) -> None:
     """Ask every rank every job; raise at the first answer that is not that of the whole batch.
 
-    Once in thousands of runs a rank ends under torch, whatever the loss: where one ends, all are
-    started anew and asked the same once more, and the next end is the finding.
+    Once in thousands of runs a rank of a right loss ended, and never again, for no known cause:
+    where one ends, all are started anew and asked the same, and the next end is the finding.
     """
     started = partial(Ranks, probe.subject, ranks, PATIENCE[effort.profile])
     with ExitStack() as stack:

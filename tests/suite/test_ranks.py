@@ -117,7 +117,7 @@ def _ends_once(*tensors: Tensor, reduction: Any = "mean") -> Tensor:
 def test_a_rank_that_ends_once_is_no_finding(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As torch's own threads may end one; what ends ranks twice is `exits_on_one_rank`."""
+    """As one of a right loss did once; what ends ranks twice is `exits_on_one_rank`."""
     monkeypatch.setenv("ENDED_ONCE", str(tmp_path / "ended"))
     subject = Subject("ends once", masked_mse=_ends_once)
     assert conduct(subject, "C20-two-ranks", "quick").state == "pass"
