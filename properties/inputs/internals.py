@@ -126,7 +126,7 @@ def aot_eager() -> Any:
 
 def uncompiled() -> contextlib.AbstractContextManager[Any]:
     """What is compiled runs as it is written; where there is no compiler yet, nothing is."""
-    if "torch._dynamo" not in sys.modules:
+    if DYNAMO not in sys.modules:
         return contextlib.nullcontext()
     stance: contextlib.AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
     return stance
