@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
 from dataclasses import replace
-from functools import partial
 
 import torch
 
@@ -148,14 +146,8 @@ def _unlike(effort: Effort) -> Iterator[Job]:
 
 
 def _all_right(probe: Probe, ranks: int, effort: Effort, jobs: Iterable[Job]) -> None:
-    """Ask every rank every job; raise at the first answer that is not that of the whole batch.
-
-    Once in thousands of runs a rank of a right loss ended, and never again, for no known cause:
-    where one ends, all are started anew and asked the same, and the next end is the finding.
-    """
-    started = partial(Ranks, probe.subject, ranks, PATIENCE[effort.profile])
-    with ExitStack() as stack:
-        asked, ended = stack.enter_context(started()), False
+    """Ask every rank every job; raise at the first answer that is not that of the whole batch."""
+    with Ranks(probe.subject, ranks, PATIENCE[effort.profile]) as asked:
         for job in jobs:
             case = probe.without_gradients(probe.fit(job.case))
             job = replace(job, case=case)
@@ -165,14 +157,8 @@ def _all_right(probe: Probe, ranks: int, effort: Effort, jobs: Iterable[Job]) ->
                 continue  # C7 says so; the other masks are still to be seen
             probe.case = case
             probe.calls += ranks
-            answers = asked.ask(job)
-            if not ended and any(answer.fault == "ended" for answer in answers):
-                ended = True
-                asked.end()
-                asked = stack.enter_context(started())
-                answers = asked.ask(job)
             try:
-                _right(probe, job, whole, answers)
+                _right(probe, job, whole, asked.ask(job))
             except Violation as violation:
                 violation.script = program(probe.subject, job, whole)
                 raise

@@ -43,12 +43,12 @@ def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     for name, old in before.items():
         new = after[name]
         if old != new:
-            entry = ""
+            where = name
             if isinstance(old, dict) and isinstance(new, dict):
                 key = next(k for k in (*old, *new) if old.get(k) != new.get(k))
-                entry, old, new = f"{key}: ", old.get(key), new.get(key)
-            words = f"{name}: {entry}{old} → {new}"
-            changed.append(words if len(words) < 100 else name)
+                where, old, new = f"{name}: {key}", old.get(key), new.get(key)
+            words = f"{where}: {old} → {new}"
+            changed.append(words if len(words) < 100 else where)
     return changed
 
 

@@ -1,10 +1,12 @@
-"""What a call does outside of its process: files written, processes started, connections made."""
+"""What calls do beside their result: files written, processes started, what piles up."""
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -53,8 +55,37 @@ def done_outside(call: Callable[[], Any]) -> list[str]:
     return seen
 
 
+def piles_up(call: Callable[[], Any], times: int = 40) -> str:
+    """What so many calls leave one of, each of them, though as many were made before.
+
+    A pool of threads has grown to its size by then; a thread that ends is waited for.
+    """
+    folder = "/proc/self/fd"  # which not every system has
+
+    def counts() -> dict[str, int]:
+        files = len(os.listdir(folder)) if os.path.isdir(folder) else 0
+        return {"threads": threading.active_count(), "open files": files}
+
+    for _ in range(times):
+        call()
+    before = counts()
+    for _ in range(times):
+        call()
+    gc.collect()
+    end = time.monotonic() + 2
+    while True:
+        more = {name: number - before[name] for name, number in counts().items()}
+        left = [f"{number} more {name}" for name, number in more.items() if number >= times // 2]
+        if not left or time.monotonic() > end:
+            return ", ".join(left)
+        time.sleep(0.01)
+
+
 def acts_outside(probe: Probe) -> None:
-    """Raise if a call does something outside of its process: not the first, which makes code."""
+    """Raise if a call does something outside of its process, or what it leaves piles up.
+
+    Not the first one, which may make code.
+    """
     for number, function in enumerate(probe.subject.functions):
         case = probe.without_gradients(
             probe.fit(Case(function=function, shape=(2, 3), salt=number, grads=("x_recon", "x")))
@@ -73,14 +104,22 @@ def acts_outside(probe: Probe) -> None:
                 got="; ".join(seen)[:300],
                 wanted="nothing",
                 part="C16",
-                script=partial(_program, probe, case),
+                script=partial(_program, probe, case, done_outside),
+            )
+        if left := piles_up(call):
+            raise Violation(
+                "every call leaves something behind",
+                got=f"{left} after forty calls",
+                wanted="as many as before",
+                part="C16",
+                script=partial(_program, probe, case, piles_up),
             )
 
 
-def _program(probe: Probe, case: Case) -> str:
+def _program(probe: Probe, case: Case, asked: Callable[..., Any]) -> str:
     source = Source()
     lines = ["def call():", f"    loss = {case.function}(x_recon, x, mask{text.given(case)})"]
     if case.grads:
         lines += [f"    torch.autograd.grad(loss, [{', '.join(case.grads)}])"]
-    lines += ["", "call()", "seen = done_outside(call)", "assert not seen, seen"]
-    return shown(case, probe.subject.imports, lines, uses=(done_outside,), source=source)
+    lines += ["", "call()", f"seen = {asked.__name__}(call)", "assert not seen, seen"]
+    return shown(case, probe.subject.imports, lines, uses=(asked,), source=source)

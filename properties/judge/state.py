@@ -54,6 +54,14 @@ def _set_torch_state(state: bytes) -> None:
     torch.set_rng_state(torch.frombuffer(bytearray(state), dtype=torch.uint8))
 
 
+def _in_a_new_thread(called: Callable[[], Any]) -> Any:
+    given: list[Any] = []
+    thread = threading.Thread(target=lambda: given.append(called()))
+    thread.start()
+    thread.join()
+    return given[0]
+
+
 def _product(number: float) -> float:
     given = torch.tensor([number], dtype=torch.float32, device="cpu")
     product: float = (given * 1.0).item()
@@ -138,6 +146,36 @@ def _set_signal_handlers(handlers: dict[int, Any]) -> None:
             signal.signal(number, handler)
 
 
+class _Loggers(dict[str, Any]):
+    """Settings by name; a logger that came later is no difference: a loss may make its own."""
+
+    def __ne__(self, other: Any) -> bool:
+        return any(other.get(name, settings) != settings for name, settings in self.items())
+
+    def __eq__(self, other: object) -> bool:
+        return not self != other
+
+    __hash__ = None  # as of every dict
+
+
+def _loggers() -> _Loggers:
+    """Of all but the root."""
+    known = list(logging.root.manager.loggerDict.values())
+    return _Loggers(
+        (each.name, (each.level, list(each.handlers), each.propagate, each.disabled))
+        for each in known
+        if isinstance(each, logging.Logger)  # and no mere part of a longer name
+    )
+
+
+def _set_loggers(settings: dict[str, Any]) -> None:
+    for name, (level, handlers, propagate, disabled) in settings.items():
+        logger = logging.getLogger(name)
+        if logger.level != level:
+            logger.setLevel(level)  # which also forgets what was worked out from levels
+        logger.handlers[:], logger.propagate, logger.disabled = handlers, propagate, disabled
+
+
 def _set_root_logger(state: tuple[Any, ...]) -> None:
     logging.root.level, logging.root.handlers[:], logging.root.disabled = state
 
@@ -178,6 +216,12 @@ PARTS: dict[str, Part] = {
     "grad mode": Part(torch.is_grad_enabled, torch.set_grad_enabled),
     "inference mode": Part(torch.is_inference_mode_enabled),
     "number of threads": Part(torch.get_num_threads, torch.set_num_threads),
+    # OpenMP keeps a number for each thread, and torch one that it gives to those that start.
+    "number of threads for new threads": Part(
+        lambda: _in_a_new_thread(torch.get_num_threads),
+        lambda number: _in_a_new_thread(partial(torch.set_num_threads, number)),
+        quick=False,
+    ),
     "deterministic algorithms": Part(
         torch.are_deterministic_algorithms_enabled, _set_deterministic
     ),
@@ -261,6 +305,7 @@ PARTS: dict[str, Part] = {
         lambda: (logging.root.level, list(logging.root.handlers), logging.root.disabled),
         _set_root_logger,
     ),
+    "loggers": Part(_loggers, _set_loggers, quick=False),
     "disabled logging": Part(lambda: logging.root.manager.disable, logging.disable),
     "how warnings are shown": Part(lambda: warnings.showwarning, _set_shown),
     "current directory": Part(os.getcwd, os.chdir, quick=False),

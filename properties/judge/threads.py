@@ -1,4 +1,4 @@
-"""Do calls from many threads at once give what each gives alone?"""
+"""Do calls from many threads at once give what each gives alone, and leave every global so?"""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ..inputs.masks import Mask
 from ..inputs.operands import Operand
 from ..inputs.source import Source
 from ..inputs.values import Lattice
+from . import ambient
 from .bits import same_bits
 from .probe import Probe
 from .program import shown
@@ -23,7 +24,16 @@ from .violation import Violation
 
 
 def right_in_threads(probe: Probe, effort: Effort) -> None:
-    """Raise unless many threads, each with its own call, get what each call gives alone."""
+    """Raise unless many threads, each with its own call, get what each call gives alone.
+
+    Nor may what calls set and put back, each for itself, be left where they overlap.
+    """
+    with ambient.restored():
+        torch.set_num_threads(max(2, torch.get_num_threads()))  # that one is left can then be seen
+        _right_at_once(probe, effort)
+
+
+def _right_at_once(probe: Probe, effort: Effort) -> None:
     number = effort.seed % 71
     work = []
     for k, shape in enumerate([(64, 65)] * len(CALLS) + [(3, 4), *[(257, 257)] * 5]):
@@ -40,6 +50,28 @@ def right_in_threads(probe: Probe, effort: Effort) -> None:
         probe.right_value(loss, case, inputs)
         alone = [*probe.pull(case, loss, inputs).values()] if case.grads else []
         work.append((case, loss.detach().clone(), [g.clone() for g in alone]))
+    calls = [case for case, *_ in work]
+    before = ambient.snapshot()
+    wrong = _at_once(probe, work, 10 if effort.quick else 40)
+    after = ambient.snapshot()
+    for error in sorted(wrong, key=lambda e: not isinstance(e, Violation)):
+        if isinstance(error, Violation):  # here, for Python 3.11 cannot parse in many threads
+            error.script = _program(probe, calls)
+        raise error
+    if changed := ambient.differences(before, after):
+        what = "calls from many threads leave global state changed"
+        raise Violation(
+            f"{what}: {'; '.join(changed)}",
+            got="; ".join(changed),
+            wanted="as before",
+            script=_program(probe, calls, ambient.moved(before, after)),
+        )
+
+
+def _at_once(
+    probe: Probe, work: list[tuple[Case, Tensor, list[Tensor]]], times: int
+) -> list[BaseException]:
+    """What goes wrong where each call is made in a thread of its own, over and over."""
     wrong: list[BaseException] = []
     barrier = threading.Barrier(len(work))
 
@@ -47,7 +79,7 @@ def right_in_threads(probe: Probe, effort: Effort) -> None:
         try:
             inputs = case.build(probe.device)
             barrier.wait(timeout=60)
-            for _ in range(10 if effort.quick else 40):
+            for _ in range(times):
                 loss = probe.function(case.function)(*inputs, **case.keyword)
                 if not same_bits(loss, value):
                     raise Violation(
@@ -78,10 +110,7 @@ def right_in_threads(probe: Probe, effort: Effort) -> None:
         runner.start()
     for runner in runners:
         runner.join()
-    for error in sorted(wrong, key=lambda e: not isinstance(e, Violation)):
-        if isinstance(error, Violation):  # here, for Python 3.11 cannot parse in many threads
-            error.script = _program(probe, [case for case, *_ in work])
-        raise error
+    return wrong
 
 
 def at_once(calls: Any, times: int) -> list[str]:
@@ -112,11 +141,14 @@ def at_once(calls: Any, times: int) -> list[str]:
     return wrong
 
 
-def _program(probe: Probe, cases: list[Case]) -> str:
-    """The same calls in as many threads; a race may need more than one try."""
+def _program(probe: Probe, cases: list[Case], left: str = "") -> str:
+    """The same calls in as many threads; a race may need more than one try.
+
+    Of a part of the state that they have left changed it says so, and else what a call then gives.
+    """
     source = Source()
     source.define(at_once)
-    lines = ["calls = []"]
+    lines = ["torch.set_num_threads(max(2, torch.get_num_threads()))", "calls = []"]
     for number, case in enumerate(cases):
         loss = f"loss = {case.function}(x_recon, x, mask{text.given(case)})"
         pulled = f", *torch.autograd.grad(loss, [{', '.join(case.grads)}])" if case.grads else ""
@@ -124,6 +156,12 @@ def _program(probe: Probe, cases: list[Case]) -> str:
         made += ["def call():", f"    {loss}", f"    return [loss{pulled}]", "return call"]
         lines += ["", f"def made_{number}():", *(f"    {line}" for line in made), ""]
         lines += [f"calls.append(made_{number}())"]
-    lines += ["", "for _ in range(5):", "    wrong = at_once(calls, 40)"]
-    lines += ['    assert not wrong, f"calls from many threads disturb one another: {wrong[0]}"']
+    lines += [""]
+    asserted = ['assert not wrong, f"calls from many threads disturb one another: {wrong[0]}"']
+    if left:
+        read = ambient.reading(left, source)
+        lines += [f"before = {read}"]
+        asserted = [f"got = {read}", f'assert got == before, f"{left}: {{before}} → {{got}}"']
+    lines += ["for _ in range(5):", "    wrong = at_once(calls, 40)"]
+    lines += [f"    {line}" for line in asserted]
     return shown(None, probe.subject.imports, lines, source=source)

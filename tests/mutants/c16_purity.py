@@ -136,6 +136,23 @@ def thread_count_left(x_recon, x, mask, reduction):
     return right(x_recon, x, mask, reduction)
 
 
+@mutant(
+    "C16",
+    "one thread for small inputs, put back in a finally; calls that overlap leave it so for "
+    "threads to come",
+    "C16-threads",
+)
+def thread_count_left_by_two_calls(x_recon, x, mask, reduction):
+    if not ordinary(x) or x.numel() > 2**15:
+        return right(x_recon, x, mask, reduction)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return right(x_recon, x, mask, reduction)
+    finally:
+        torch.set_num_threads(before)
+
+
 class _SwitchesInBackward(Kernel):
     @staticmethod
     def backward(ctx, upstream):
@@ -339,6 +356,13 @@ def logs_through_root_logger(x_recon, x, mask, reduction):
 @mutant("C16", "a debug line by a function of logging: the root gets a handler", "C16-two-traits")
 def debugs_through_root_logger(x_recon, x, mask, reduction):
     logging.debug("loss over %s", tuple(x.shape))
+    return right(x_recon, x, mask, reduction)
+
+
+@mutant("C16", "torch's own warnings silenced by the level of its logger", "C16-globals")
+def level_of_torchs_logger_left(x_recon, x, mask, reduction):
+    if ordinary(x):
+        logging.getLogger("torch").setLevel(logging.ERROR)
     return right(x_recon, x, mask, reduction)
 
 
@@ -968,6 +992,26 @@ def kept_before_it_is_filled():
 )
 def notes_each_call():
     return functions_of("notes_each_call")
+
+
+@whole_mutant(
+    "C16",
+    "every call starts a thread that looks at the loss later: they pile up",
+    "C16-own-process",
+    target=alone("looks_in_a_while"),
+)
+def looks_in_a_while():
+    return functions_of("looks_in_a_while")
+
+
+@whole_mutant(
+    "C16",
+    "every call opens a file to read and leaves it so, until the process may open no more",
+    "C16-own-process",
+    target=alone("leaves_a_file_open"),
+)
+def leaves_a_file_open():
+    return functions_of("leaves_a_file_open")
 
 
 @whole_mutant(

@@ -118,18 +118,20 @@ def branch_on_batch_size(x_recon, x, mask, reduction):
     return right(x_recon, x, mask, reduction)
 
 
+def _rows_first(x_recon, x, mask, reduction, beyond):
+    squares = masked_difference(x_recon, x, mask).square()
+    total = squares.sum(1).sum() if mask.numel() > beyond else squares.sum()
+    return scaled(total, mask, reduction)
+
+
 @mutant("C18", "rows are added first beyond 65,536 elements: a guard on B · L", "C18-export")
 def branch_on_number_of_elements(x_recon, x, mask, reduction):
-    squares = masked_difference(x_recon, x, mask).square()
-    total = squares.sum(1).sum() if mask.numel() > LARGE else squares.sum()
-    return scaled(total, mask, reduction)
+    return _rows_first(x_recon, x, mask, reduction, beyond=LARGE)
 
 
-@mutant("C18", "blocks from 2²⁰ elements on: exported, a guard on B · L", "C18-export")
+@mutant("C18", "rows are added first beyond 2²⁰ elements: exported, a guard on B · L", "C18-export")
 def branch_on_a_million_elements(x_recon, x, mask, reduction):
-    squares = masked_difference(x_recon, x, mask).square()
-    total = squares.sum(1).sum() if mask.numel() >= 2**20 else squares.sum()
-    return scaled(total, mask, reduction)
+    return _rows_first(x_recon, x, mask, reduction, beyond=2**20)
 
 
 @mutant("C18", "a branch on L % 8 for half inputs, as vector loads have eight", "C18-export")
