@@ -174,9 +174,10 @@ situation(
 
 @prop(
     "C16-threads",
-    statement="Calls from many threads at once give what each gives alone.",
+    statement="Calls from many threads at once give what each gives alone, and change no global.",
     rationale="DataParallel, data loaders and servers call from threads.",
-    catches="module-level scratch and caches without a lock",
+    catches="module-level scratch and caches without a lock; what overlapping calls set and put "
+    "back in the wrong order",
     scaled=True,
 )
 def threads(probe: Probe, effort: Effort) -> None:
@@ -191,7 +192,8 @@ def threads(probe: Probe, effort: Effort) -> None:
     statement="In a process of its own, from its first call on and under `python -O`, a call keeps "
     "its whole contract.",
     rationale="It is used where no test runner is, and somewhere a call is always the first.",
-    catches="a loss that knows when it is tested; what is right only once something was set up",
+    catches="a loss that knows when it is tested; what is right only once something was set up; "
+    "threads and open files that pile up",
     unavailable=without_target,
 )
 def own_process(probe: Probe, effort: Effort) -> None:
