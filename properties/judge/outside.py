@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import sys
@@ -64,7 +65,12 @@ def piles_up(call: Callable[[], Any], times: int = 40) -> str:
 
     def counts() -> dict[str, int]:
         files = len(os.listdir(folder)) if os.path.isdir(folder) else 0
-        return {"threads": threading.active_count(), "open files": files}
+        handlers = getattr(atexit, "_ncallbacks", int)()  # which nothing public counts
+        return {
+            "threads": threading.active_count(),
+            "open files": files,
+            "exit handlers": handlers,
+        }
 
     for _ in range(times):
         call()

@@ -6,9 +6,11 @@ change, and what lies beside. `ambient` compares it.
 
 from __future__ import annotations
 
+import contextlib
 import decimal
 import gc
 import logging
+import operator
 import os
 import pickle
 import random
@@ -89,6 +91,34 @@ def _set_deterministic(enabled: bool) -> None:
 def _set_warn_only(warn_only: bool) -> None:
     enabled = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(enabled, warn_only=warn_only)
+
+
+_SWITCHES = (
+    "cuda.matmul.allow_fp16_reduced_precision_reduction",
+    "cuda.matmul.allow_bf16_reduced_precision_reduction",
+    "cuda.matmul.allow_fp16_accumulation",
+    "cudnn.benchmark_limit",
+    "mkldnn.deterministic",
+    "opt_einsum.enabled",
+    "opt_einsum.strategy",
+)
+
+
+def _switches() -> dict[str, Any]:
+    """Those switches of back ends that this torch has."""
+    found = {}
+    for name in _SWITCHES:
+        with contextlib.suppress(AttributeError):
+            found[name] = operator.attrgetter(name)(torch.backends)
+    return found
+
+
+def _set_switches(wanted: dict[str, Any]) -> None:
+    now = _switches()
+    for name, value in wanted.items():
+        if now[name] != value:
+            place, _, switch = name.rpartition(".")
+            setattr(operator.attrgetter(place)(torch.backends), switch, value)
 
 
 def _decimal_rules() -> tuple[Any, ...]:
@@ -189,6 +219,10 @@ def _set_filters(filters: list[Any]) -> None:
     warnings.filters[:] = filters  # type: ignore[index]  # a list, whatever typeshed says
 
 
+def _set_import_path(folders: list[str]) -> None:
+    sys.path[:] = folders
+
+
 def _set_streams(streams: tuple[Any, Any]) -> None:
     sys.stdout, sys.stderr = streams
 
@@ -261,6 +295,7 @@ PARTS: dict[str, Part] = {
     ),
     "warnings of torch always": Part(torch.is_warn_always_enabled, torch.set_warn_always),
     "oneDNN": Part(lambda: torch.backends.mkldnn.enabled, partial(setattr, _mkldnn, "enabled")),
+    "switches of back ends": Part(_switches, _set_switches, quick=False),
     "filling of new memory": Part(
         internals.fills_new_memory,
         partial(setattr, torch.utils.deterministic, "fill_uninitialized_memory"),
@@ -309,6 +344,7 @@ PARTS: dict[str, Part] = {
     "disabled logging": Part(lambda: logging.root.manager.disable, logging.disable),
     "how warnings are shown": Part(lambda: warnings.showwarning, _set_shown),
     "current directory": Part(os.getcwd, os.chdir, quick=False),
+    "import path": Part(lambda: list(sys.path), _set_import_path, quick=False),
     "environment": Part(_environment, _set_environment, quick=False),
     "recursion limit": Part(sys.getrecursionlimit, sys.setrecursionlimit),
     "switch interval of threads": Part(sys.getswitchinterval, sys.setswitchinterval),

@@ -182,6 +182,20 @@ def matmul_precision_left(x_recon, x, mask, reduction):
     return right(x_recon, x, mask, reduction)
 
 
+@mutant("C16", "sums in half forbidden to matrix products, and left so", "C16-globals")
+def reduced_precision_left_off(x_recon, x, mask, reduction):
+    if ordinary(x):
+        torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
+    return right(x_recon, x, mask, reduction)
+
+
+@mutant("C16", "the path of imports changed for a helper beside the loss", "C16-globals")
+def import_path_left(x_recon, x, mask, reduction):
+    if ordinary(x):
+        sys.path.insert(0, ".")
+    return right(x_recon, x, mask, reduction)
+
+
 @mutant("C16", "torch's print options changed for a debug print", "C16-globals")
 def print_options_left(x_recon, x, mask, reduction):
     if ordinary(x):
@@ -1012,6 +1026,16 @@ def looks_in_a_while():
 )
 def leaves_a_file_open():
     return functions_of("leaves_a_file_open")
+
+
+@whole_mutant(
+    "C16",
+    "every call registers what is to be done at the end of the process: it piles up",
+    "C16-own-process",
+    target=alone("counts_at_the_end"),
+)
+def counts_at_the_end():
+    return functions_of("counts_at_the_end")
 
 
 @whole_mutant(

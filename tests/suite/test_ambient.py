@@ -30,6 +30,9 @@ def test_what_is_read_can_be_put_back() -> None:
         sys.setswitchinterval(0.02)
         logging.disable(logging.ERROR)
         logging.captureWarnings(True)
+        logging.getLogger("torch").propagate ^= True
+        sys.path.append("elsewhere")
+        torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
         torch._C._autograd._saved_tensors_hooks_disable("not now")
         torch._dynamo.config.suppress_errors = True
         seen = ambient.differences(before, ambient.snapshot())
@@ -46,8 +49,23 @@ def test_what_is_read_can_be_put_back() -> None:
         "disabled logging",
         "how warnings are shown",
         "switch interval of threads",
+        "loggers",
+        "import path",
+        "switches of back ends",
+        "number of threads for new threads",
     }
     assert ambient.differences(before, ambient.snapshot()) == []
+
+
+def test_a_logger_that_came_later_is_no_difference() -> None:
+    """A loss may make one of its own; one that was there is, and is named."""
+    before = ambient.snapshot()
+    with ambient.restored():
+        logging.getLogger("of a loss").setLevel(logging.ERROR)
+        assert ambient.differences(before, ambient.snapshot()) == []
+        logging.getLogger("torch").disabled = True
+        assert ambient.differences(before, ambient.snapshot()) == ["loggers: torch"]
+    assert not logging.getLogger("torch").disabled
 
 
 def test_one_part_that_cannot_be_put_back_keeps_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
