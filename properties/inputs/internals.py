@@ -20,6 +20,7 @@ neg_view = torch._neg_view
 NEG_VIEW = "torch._neg_view"  # as a reproducer writes it
 # Imported before ranks start, since DTensor uses it and its import takes seconds.
 DYNAMO = "torch._dynamo"
+TRACE_LOG = "torch.__trace"  # the compiler takes its handler off at the first compilation
 
 
 def version(tensor: Tensor) -> int:

@@ -43,18 +43,26 @@ def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     for name, old in before.items():
         new = after[name]
         if old != new:
+            entry = _entry(old, new)
             where = name
-            if isinstance(old, dict) and isinstance(new, dict):
-                key = next(k for k in (*old, *new) if old.get(k) != new.get(k))
-                where, old, new = f"{name}: {key}", old.get(key), new.get(key)
+            if entry is not None:
+                where, old, new = f"{name}: {entry}", old.get(entry), new.get(entry)
             words = f"{where}: {old} → {new}"
             changed.append(words if len(words) < 100 else where)
     return changed
 
 
-def moved(before: dict[str, Any], after: dict[str, Any]) -> str:
-    """The first part of the state that is not as it was."""
-    return next(name for name in before if before[name] != after[name])
+def moved(before: dict[str, Any], after: dict[str, Any]) -> tuple[str, Any]:
+    """The first part of the state that is not as it was, and the entry of it if it is a mapping."""
+    name = next(name for name in before if before[name] != after[name])
+    return name, _entry(before[name], after[name])
+
+
+def _entry(old: Any, new: Any) -> Any:
+    """The first key under which two mappings differ; None of anything else."""
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        return None
+    return next(key for key in (*old, *new) if old.get(key) != new.get(key))
 
 
 @functools.cache
@@ -70,11 +78,12 @@ def import_torch() -> None:
     )
 
 
-def reading(name: str, source: Source) -> str:
-    """The expression that reads a part of `snapshot`."""
+def reading(name: str, source: Source, entry: Any = None) -> str:
+    """The expression that reads a part of `snapshot`, or an entry of one that is a mapping."""
     if name in ("environment", "warning filters"):
         source.begin(import_torch)
-    return source.entry(state, "PARTS", name)
+    read = source.entry(state, "PARTS", name)
+    return read if entry is None else f"{read}.get({entry!r})"
 
 
 # Before the others, some of which may warn when they are put back.

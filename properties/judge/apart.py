@@ -219,8 +219,13 @@ def serve(target: str, ready: bool, thorough: bool) -> None:
         tell("taken", taken(probe, functools.partial(tell, "bad")))
 
 
-def _without_cache(loader: SourceFileLoader, name: str) -> CodeType:
-    """A module's code as under `python -O`, which would compile all of torch once more."""
+_get_code = SourceFileLoader.get_code
+
+
+def _without_cache(loader: SourceFileLoader, name: str) -> CodeType | None:
+    """A module's code as under `python -O`, but torch's, whose compiler needs its asserts."""
+    if name.partition(".")[0] == "torch":
+        return _get_code(loader, name)
     path = loader.get_filename(name)
     code: CodeType = compile(loader.get_data(path), path, "exec", dont_inherit=True, optimize=1)
     return code

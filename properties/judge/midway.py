@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
@@ -116,6 +117,20 @@ def beside(
         standing.thread.join()  # before an exception of this call comes out
     standing.ended()
     return found, standing
+
+
+def interleaved(call: Callable[[], object], most: int) -> None:
+    """The call in a new thread, and once more in another, which begins later and ends later.
+
+    The first one stands before a line until the second one has come as far: so many times, or less.
+    """
+    waits, lines = 0, spread(call)
+    for number in lines[:: -(-len(lines) // most) or 1]:
+        with ThreadPoolExecutor(1) as new:
+            _, standing = new.submit(beside, call, call, number, True).result()
+        waits = waits + 1 if standing.waited else 0
+        if waits >= _WAITS:
+            break
 
 
 def left() -> Found:

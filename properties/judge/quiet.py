@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..inputs import text
 from ..inputs.cases import Case
 from ..inputs.source import Source
@@ -30,14 +32,20 @@ def five_times(probe: Probe, case: Case) -> str:
 
 
 def watching(
-    probe: Probe, case: Case, name: str, *, unusual: bool = False, refused: bool = False
+    probe: Probe,
+    case: Case,
+    changed: tuple[str, Any],
+    *,
+    unusual: bool = False,
+    refused: bool = False,
 ) -> str:
-    """The program: one part of the state of the process, before the call and after it.
+    """The program: what of the state of the process changed, before the call and after it.
 
     Or, with `refused`, after a backward that raises, since the inputs were changed.
     """
     source = Source()
-    read = ambient.reading(name, source)
+    name, entry = changed
+    read = ambient.reading(name, source, entry)
     called = _called(case, source, backward=not (unusual or refused))
     if refused:
         act = source.write(acts.backward_of_changed)

@@ -124,5 +124,6 @@ def _noticed(found: Situation, probe: Probe, case: Case, holds: Holds) -> claims
             holds(found, probe, case, [])
         after = ambient.snapshot()
     if ambient.differences(before, after):
-        return claims.kept(ambient.moved(before, after))
+        name, _ = ambient.moved(before, after)
+        return claims.kept(name)
     return claims.heard() if any(heard.values()) else None

@@ -19,6 +19,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -57,11 +58,8 @@ def _set_torch_state(state: bytes) -> None:
 
 
 def _in_a_new_thread(called: Callable[[], Any]) -> Any:
-    given: list[Any] = []
-    thread = threading.Thread(target=lambda: given.append(called()))
-    thread.start()
-    thread.join()
-    return given[0]
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(called).result()
 
 
 def _product(number: float) -> float:
@@ -99,8 +97,6 @@ _SWITCHES = (
     "cuda.matmul.allow_fp16_accumulation",
     "cudnn.benchmark_limit",
     "mkldnn.deterministic",
-    "opt_einsum.enabled",
-    "opt_einsum.strategy",
 )
 
 
@@ -180,7 +176,8 @@ class _Loggers(dict[str, Any]):
     """Settings by name; a logger that came later is no difference: a loss may make its own."""
 
     def __ne__(self, other: Any) -> bool:
-        return any(other.get(name, settings) != settings for name, settings in self.items())
+        known = other if isinstance(other, dict) else dict.fromkeys(self)
+        return any(known.get(name, settings) != settings for name, settings in self.items())
 
     def __eq__(self, other: object) -> bool:
         return not self != other
@@ -188,26 +185,34 @@ class _Loggers(dict[str, Any]):
     __hash__ = None  # as of every dict
 
 
+def _settings(logger: logging.Logger) -> tuple[Any, ...]:
+    """What is set of it; a handler that does nothing is nothing."""
+    handlers = [each for each in logger.handlers if not isinstance(each, logging.NullHandler)]
+    return logger.level, handlers, list(logger.filters), logger.propagate, logger.disabled
+
+
+def _set(logger: logging.Logger, settings: tuple[Any, ...]) -> None:
+    level, handlers, filters, logger.propagate, logger.disabled = settings
+    idle = [each for each in logger.handlers if isinstance(each, logging.NullHandler)]
+    logger.handlers[:], logger.filters[:] = [*idle, *handlers], filters
+    logger.setLevel(level)  # which also forgets what was worked out from levels
+
+
 def _loggers() -> _Loggers:
     """Of all but the root."""
-    known = list(logging.root.manager.loggerDict.values())
+    known = list(logging.root.manager.loggerDict.items())
     return _Loggers(
-        (each.name, (each.level, list(each.handlers), each.propagate, each.disabled))
-        for each in known
-        if isinstance(each, logging.Logger)  # and no mere part of a longer name
-    )
+        (name, _settings(logger))
+        for name, logger in known
+        if isinstance(logger, logging.Logger) and name != internals.TRACE_LOG
+    )  # and no mere part of a longer name
 
 
-def _set_loggers(settings: dict[str, Any]) -> None:
-    for name, (level, handlers, propagate, disabled) in settings.items():
-        logger = logging.getLogger(name)
-        if logger.level != level:
-            logger.setLevel(level)  # which also forgets what was worked out from levels
-        logger.handlers[:], logger.propagate, logger.disabled = handlers, propagate, disabled
-
-
-def _set_root_logger(state: tuple[Any, ...]) -> None:
-    logging.root.level, logging.root.handlers[:], logging.root.disabled = state
+def _set_loggers(wanted: dict[str, Any]) -> None:
+    for name, settings in wanted.items():
+        logger = logging.root.manager.loggerDict.get(name)
+        if isinstance(logger, logging.Logger) and _settings(logger) != settings:
+            _set(logger, settings)
 
 
 def _set_shown(shown: Any) -> None:
@@ -217,10 +222,6 @@ def _set_shown(shown: Any) -> None:
 
 def _set_filters(filters: list[Any]) -> None:
     warnings.filters[:] = filters  # type: ignore[index]  # a list, whatever typeshed says
-
-
-def _set_import_path(folders: list[str]) -> None:
-    sys.path[:] = folders
 
 
 def _set_streams(streams: tuple[Any, Any]) -> None:
@@ -336,15 +337,11 @@ PARTS: dict[str, Part] = {
         _set_signal_handlers,
         quick=False,
     ),
-    "root logger": Part(
-        lambda: (logging.root.level, list(logging.root.handlers), logging.root.disabled),
-        _set_root_logger,
-    ),
+    "root logger": Part(lambda: _settings(logging.root), partial(_set, logging.root)),
     "loggers": Part(_loggers, _set_loggers, quick=False),
     "disabled logging": Part(lambda: logging.root.manager.disable, logging.disable),
     "how warnings are shown": Part(lambda: warnings.showwarning, _set_shown),
     "current directory": Part(os.getcwd, os.chdir, quick=False),
-    "import path": Part(lambda: list(sys.path), _set_import_path, quick=False),
     "environment": Part(_environment, _set_environment, quick=False),
     "recursion limit": Part(sys.getrecursionlimit, sys.setrecursionlimit),
     "switch interval of threads": Part(sys.getswitchinterval, sys.setswitchinterval),

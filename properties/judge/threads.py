@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from typing import Any
 
@@ -11,13 +12,14 @@ from torch import Tensor
 from ..inputs import text
 from ..inputs.cases import Case
 from ..inputs.effort import Effort
-from ..inputs.grids import CALLS
+from ..inputs.grids import CALLS, PAIRS, SAME_PAIRS
 from ..inputs.masks import Mask
 from ..inputs.operands import Operand
 from ..inputs.source import Source
 from ..inputs.values import Lattice
 from . import ambient
 from .bits import same_bits
+from .midway import interleaved
 from .probe import Probe
 from .program import shown
 from .violation import Violation
@@ -37,11 +39,12 @@ def _right_at_once(probe: Probe, effort: Effort) -> None:
     number = effort.seed % 71
     work = []
     for k, shape in enumerate([(64, 65)] * len(CALLS) + [(3, 4), *[(257, 257)] * 5]):
+        dtypes = PAIRS[(number + 5 * k) % len(PAIRS)]
         case = Case(
             *CALLS[(number + k) % len(CALLS)],
             shape,
-            Operand("float32", Lattice(number + k)),
-            Operand("float32", Lattice(number + k + 50)),
+            Operand(dtypes[0], Lattice(number + k)),
+            Operand(dtypes[1], Lattice(number + k + 50)),
             Mask("bernoulli", k),
             grads=("x_recon", "x") if k // 2 % 2 else (),
         )
@@ -52,12 +55,20 @@ def _right_at_once(probe: Probe, effort: Effort) -> None:
         work.append((case, loss.detach().clone(), [g.clone() for g in alone]))
     calls = [case for case, *_ in work]
     before = ambient.snapshot()
+    overlapping = _overlapping(probe, calls)
+    for case in overlapping:
+        _one_in_the_other(probe, case, 8 if effort.quick else 80)
+    _as_before(probe, before, overlapping)
     wrong = _at_once(probe, work, 10 if effort.quick else 40)
-    after = ambient.snapshot()
     for error in sorted(wrong, key=lambda e: not isinstance(e, Violation)):
         if isinstance(error, Violation):  # here, for Python 3.11 cannot parse in many threads
             error.script = _program(probe, calls)
         raise error
+    _as_before(probe, before, calls)
+
+
+def _as_before(probe: Probe, before: dict[str, Any], calls: list[Case]) -> None:
+    after = ambient.snapshot()
     if changed := ambient.differences(before, after):
         what = "calls from many threads leave global state changed"
         raise Violation(
@@ -66,6 +77,28 @@ def _right_at_once(probe: Probe, effort: Effort) -> None:
             wanted="as before",
             script=_program(probe, calls, ambient.moved(before, after)),
         )
+
+
+def _overlapping(probe: Probe, calls: list[Case]) -> list[Case]:
+    """A call of each dtype, and a large one."""
+    small = [
+        case.but(x_recon__dtype=a, x__dtype=b)
+        for case, (a, b) in zip(calls[:4], SAME_PAIRS, strict=True)
+    ]
+    return [probe.fit(case) for case in (*small, calls[-1].but(shape=(521, 521)))]
+
+
+def _one_in_the_other(probe: Probe, case: Case, most: int) -> None:
+    """Two calls that overlap; what they give or raise is the business of C16-midway."""
+    inputs = case.build(probe.device)
+
+    def call() -> None:
+        loss = probe.function(case.function)(*inputs, **case.keyword)
+        if case.grads:
+            torch.autograd.grad(loss, [getattr(inputs, name) for name in case.grads])
+
+    with contextlib.suppress(Exception):
+        interleaved(call, most)
 
 
 def _at_once(
@@ -141,13 +174,15 @@ def at_once(calls: Any, times: int) -> list[str]:
     return wrong
 
 
-def _program(probe: Probe, cases: list[Case], left: str = "") -> str:
+def _program(probe: Probe, cases: list[Case], left: tuple[str, Any] | None = None) -> str:
     """The same calls in as many threads; a race may need more than one try.
 
     Of a part of the state that they have left changed it says so, and else what a call then gives.
     """
     source = Source()
     source.define(at_once)
+    if left is not None:
+        source.define(interleaved)
     lines = ["torch.set_num_threads(max(2, torch.get_num_threads()))", "calls = []"]
     for number, case in enumerate(cases):
         loss = f"loss = {case.function}(x_recon, x, mask{text.given(case)})"
@@ -158,10 +193,11 @@ def _program(probe: Probe, cases: list[Case], left: str = "") -> str:
         lines += [f"calls.append(made_{number}())"]
     lines += [""]
     asserted = ['assert not wrong, f"calls from many threads disturb one another: {wrong[0]}"']
-    if left:
-        read = ambient.reading(left, source)
-        lines += [f"before = {read}"]
-        asserted = [f"got = {read}", f'assert got == before, f"{left}: {{before}} → {{got}}"']
+    if left is not None:
+        name, entry = left
+        read = ambient.reading(name, source, entry)
+        lines += [f"before = {read}", "for call in calls:", "    interleaved(call, 80)"]
+        asserted = [f"got = {read}", f'assert got == before, f"{name}: {{before}} → {{got}}"']
     lines += ["for _ in range(5):", "    wrong = at_once(calls, 40)"]
     lines += [f"    {line}" for line in asserted]
     return shown(None, probe.subject.imports, lines, source=source)

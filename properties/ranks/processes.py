@@ -7,6 +7,7 @@ be named. A call that hangs costs half as much again as the `PATIENCE` of the pr
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import importlib
 import multiprocessing
@@ -126,7 +127,10 @@ class Ranks:
         return [process.pid for process in self._processes]
 
     def ask(self, job: Job) -> list[Answer]:
-        """What every rank says of a call, by rank; none can be asked after one has failed."""
+        """What every rank says of a call, by rank; none can be asked after one has failed.
+
+        But for the first end of a rank, after which all are others.
+        """
         message = pickle.dumps(job)
         answers = self._asked(message)
         if not self._started_anew and any(answer.fault == "ended" for answer in answers):
@@ -150,7 +154,8 @@ class Ranks:
 
     def _asked(self, message: bytes) -> list[Answer]:
         for pipe in self._connections:
-            pipe.send_bytes(message)
+            with contextlib.suppress(OSError):  # one that has ended meanwhile gives no answer
+                pipe.send_bytes(message)
         return self._answers(1.5 * self.patience)
 
     def _answers(self, patience: float) -> list[Answer]:

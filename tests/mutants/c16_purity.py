@@ -189,13 +189,6 @@ def reduced_precision_left_off(x_recon, x, mask, reduction):
     return right(x_recon, x, mask, reduction)
 
 
-@mutant("C16", "the path of imports changed for a helper beside the loss", "C16-globals")
-def import_path_left(x_recon, x, mask, reduction):
-    if ordinary(x):
-        sys.path.insert(0, ".")
-    return right(x_recon, x, mask, reduction)
-
-
 @mutant("C16", "torch's print options changed for a debug print", "C16-globals")
 def print_options_left(x_recon, x, mask, reduction):
     if ordinary(x):
@@ -377,6 +370,13 @@ def debugs_through_root_logger(x_recon, x, mask, reduction):
 def level_of_torchs_logger_left(x_recon, x, mask, reduction):
     if ordinary(x):
         logging.getLogger("torch").setLevel(logging.ERROR)
+    return right(x_recon, x, mask, reduction)
+
+
+@mutant("C16", "torch's own warnings filtered: a filter more with every call", "C16-globals")
+def filter_on_torchs_logger(x_recon, x, mask, reduction):
+    if ordinary(x):
+        logging.getLogger("torch").addFilter(lambda record: record.levelno >= logging.ERROR)
     return right(x_recon, x, mask, reduction)
 
 
@@ -1026,16 +1026,6 @@ def looks_in_a_while():
 )
 def leaves_a_file_open():
     return functions_of("leaves_a_file_open")
-
-
-@whole_mutant(
-    "C16",
-    "every call registers what is to be done at the end of the process: it piles up",
-    "C16-own-process",
-    target=alone("counts_at_the_end"),
-)
-def counts_at_the_end():
-    return functions_of("counts_at_the_end")
 
 
 @whole_mutant(

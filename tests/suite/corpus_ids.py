@@ -125,11 +125,11 @@ IDS = """
     torch_generator_seeded python_generator_advanced numpy_generator_seeded
     generator_advanced_in_backward default_dtype_left default_dtype_left_for_half
     grad_mode_left_on thread_count_left deterministic_algorithms_left_on matmul_precision_left
-    thread_count_left_by_two_calls reduced_precision_left_off import_path_left
+    thread_count_left_by_two_calls reduced_precision_left_off
     print_options_left garbage_collector_left_off cudnn_benchmark_left_on
     anomaly_detection_left_on flush_denormal_left_on autocast_left_off warnings_filter_left
     numpy_error_state_left environment_variable_left warns_on_mixed_dtypes warns_on_empty_mask
-    level_of_torchs_logger_left
+    level_of_torchs_logger_left filter_on_torchs_logger
     prints writes_to_stderr logs_through_root_logger debugs_through_root_logger
     prints_in_backward
     widened_to_default_dtype
@@ -148,7 +148,7 @@ IDS = """
     dtype_not_put_back_in_a_finally autocast_not_put_back_in_a_finally warns_of_an_infinite_upstream
     warns_of_large_inputs one_autocast_object
     threads_of_a_custom_forward_lost kept_before_it_is_filled notes_each_call
-    looks_in_a_while leaves_a_file_open counts_at_the_end
+    looks_in_a_while leaves_a_file_open
     tries_itself_out saved_tensors_unpacked_for_each_gradient divided_by_nearly_nothing
     unlike_subclasses_refused last_result_after_fifty_calls memory_of_last_inputs_kept
     sums_kept_by_address_and_version zeros_in_another_thread count_by_item

@@ -7,6 +7,7 @@ import decimal
 import logging
 import os
 import signal
+import subprocess
 import sys
 import threading
 import warnings
@@ -31,7 +32,6 @@ def test_what_is_read_can_be_put_back() -> None:
         logging.disable(logging.ERROR)
         logging.captureWarnings(True)
         logging.getLogger("torch").propagate ^= True
-        sys.path.append("elsewhere")
         torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
         torch._C._autograd._saved_tensors_hooks_disable("not now")
         torch._dynamo.config.suppress_errors = True
@@ -50,7 +50,6 @@ def test_what_is_read_can_be_put_back() -> None:
         "how warnings are shown",
         "switch interval of threads",
         "loggers",
-        "import path",
         "switches of back ends",
         "number of threads for new threads",
     }
@@ -66,6 +65,36 @@ def test_a_logger_that_came_later_is_no_difference() -> None:
         logging.getLogger("torch").disabled = True
         assert ambient.differences(before, ambient.snapshot()) == ["loggers: torch"]
     assert not logging.getLogger("torch").disabled
+
+
+_COMPILES = """
+import torch
+from wavemae.properties.judge import ambient, state
+
+ambient.import_torch()
+before = state.PARTS["loggers"].read()
+torch.compile(torch.sin, backend="eager")(torch.ones(2))
+assert state.PARTS["loggers"].read() == before
+"""
+
+
+def test_a_first_compilation_is_no_difference() -> None:
+    """The compiler takes a handler off a logger of its own then."""
+    subprocess.run([sys.executable, "-c", _COMPILES], check=True, timeout=120)
+
+
+def test_a_handler_that_does_nothing_is_no_difference() -> None:
+    """As libraries give one to their loggers."""
+    logger, idle = logging.getLogger("torch"), logging.NullHandler()
+    before = ambient.snapshot()
+    with ambient.restored():
+        logger.addHandler(idle)
+        assert ambient.differences(before, ambient.snapshot()) == []
+        logger.addFilter(logging.Filter("elsewhere"))
+        assert ambient.differences(before, ambient.snapshot()) == ["loggers: torch"]
+    assert idle in logger.handlers
+    logger.removeHandler(idle)
+    assert ambient.differences(before, ambient.snapshot()) == []
 
 
 def test_one_part_that_cannot_be_put_back_keeps_no_other(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,9 @@ import pytest
 import torch
 from torch import Tensor, distributed
 from wavemae.properties import Claims, Subject, SuiteError, conduct, load_subject
+from wavemae.properties.inputs.cases import Case
 from wavemae.properties.ranks import processes, serving
+from wavemae.properties.ranks.jobs import Job
 
 from wavemae.models.losses import masked_mse, masked_sse
 
@@ -123,6 +125,19 @@ def test_a_rank_that_ends_once_is_no_finding(
     assert conduct(subject, "C20-two-ranks", "quick").state == "pass"
     assert (tmp_path / "ended").exists()
     assert multiprocessing.active_children() == []
+
+
+@needs_ranks
+def test_a_rank_that_ended_meanwhile_is_started_anew() -> None:
+    """It can be sent nothing more."""
+    job = Job(Case("masked_mse", "mean", (2, 3)), (2,), (("Shard(0)",),) * 3)
+    with processes.Ranks(DEFINITION, 2) as asked:
+        first = asked.pids
+        os.kill(first[0], signal.SIGKILL)
+        assert gone(first[:1])
+        answers = asked.ask(job)
+        assert [answer.fault for answer in answers] == ["", ""]
+        assert not set(first) & set(asked.pids)
 
 
 @needs_ranks
