@@ -16,6 +16,7 @@ from ..inputs.grids import SAME_PAIRS, small_grid
 from ..inputs.masks import Mask, mask_bits
 from ..inputs.operands import Operand
 from ..inputs.strategies import cases
+from ..inputs.values import Reals
 from ..judge import claims, oracle
 from ..judge.bits import same_bits
 from ..judge.probe import Probe
@@ -226,13 +227,16 @@ def _adds_up(
     "C10-scaling",
     statement="Scaling both inputs by 2ᵏ scales the loss by exactly 4ᵏ.",
     rationale="Powers of two are exact; another answer has a constant in it: an epsilon, a clamp.",
-    catches="epsilons in the denominator; additive constants; thresholds",
+    catches="epsilons in the denominator; additive constants; thresholds, also of the order",
     cases=cases(tier="lattice", empty=False, dtypes=("float32", "float64", "bfloat16")),
-    grid=lambda effort: small_grid(
-        effort,
-        share=2,
-        shapes=((1, 1), (2, 3), (4, 4)),
-        pairs=(("float32", "float32"), ("float64", "float64"), ("bfloat16", "bfloat16")),
+    grid=lambda effort: (
+        case.but(x_recon__values=Reals(case.salt, 2.0), x__values=Reals(case.salt + 7, 2.0))
+        for case in small_grid(
+            effort,
+            share=2,
+            shapes=((1, 1), (2, 3), (9, 40)),
+            pairs=(("float32", "float32"), ("float64", "float64"), ("bfloat16", "bfloat16")),
+        )
     ),
     weight=0.5,
 )

@@ -58,7 +58,8 @@ def sizes(probe: Probe, case: Case) -> None:
     "C11-extremes",
     statement="The gradient is within 16 roundoffs for finite values, and follows NaN and Inf.",
     rationale="It is an elementwise formula: no value elsewhere may reach a position.",
-    catches="gradient clamping or clipping; NaN zeroed; one bad element spoiling the others",
+    catches="gradient clamping or clipping; NaN zeroed; one bad element spoiling the others; none "
+    "where the loss is zero",
     needs=GRADIENTS,
     cases=cases(tier="hard", grads=GRADS, upstreams=(1.0, -2.5), empty=False),
     grid=lambda effort: (
@@ -67,6 +68,7 @@ def sizes(probe: Probe, case: Case) -> None:
         for (a, b) in (
             *((2048.0, 0.5), (0.5, 2048.0), (1.0, 2.0**-14), (65504.0, -65504.0)),
             *((2.0**-24, 0.0), (2.0**-20, 2.0**-24), (0.0, 1e-12)),
+            *((1e-25, 0.0), (0.0, 1e-170)),  # of which the squares are zero
         )
         for f, r in CALLS
         for g in (GRADS if r == "sum" else GRADS[1:2])

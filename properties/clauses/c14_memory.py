@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import itertools
 import weakref
 from functools import partial
 from typing import Any
@@ -13,7 +14,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 
 from ..inputs import text
 from ..inputs.cases import NAMES, Case
-from ..inputs.grids import GRADS
+from ..inputs.grids import CALLS, GRADS, SAME_PAIRS, small_grid
 from ..inputs.source import Source
 from ..inputs.strategies import cases
 from ..inputs.text import tensors
@@ -48,23 +49,28 @@ def lives(seen: Seen) -> bool:
     catches="inputs, results or graphs collected in a list or a cache of the module; what is taken "
     "off it at the end, and not in a finally",
     cases=cases(tier="lattice", grads=((), *GRADS)),
+    grid=lambda effort: itertools.chain(
+        small_grid(effort, shapes=((2, 3), (4, 5)), pairs=SAME_PAIRS, grads=((), *GRADS), share=8),
+        (Case(*CALLS[k], shape=(300 + k, 301), grads=g) for k, g in enumerate(((), GRADS[1]))),
+    ),
     weight=0.2,
 )
 def nothing_kept(probe: Probe, case: Case) -> None:
-    case = probe.without_gradients(case)
+    case = probe.without_gradients(probe.fit(case))
 
-    def call() -> list[Seen]:
+    def call() -> tuple[list[Seen], Any]:
         loss, inputs = probe.loss(case)
-        if case.grads:
-            probe.pull(case, loss, inputs)
-        return seen_of(*inputs, loss)
+        gradients = probe.pull(case, loss, inputs) if case.grads else None
+        return seen_of(*inputs, loss), gradients
 
     names = (*NAMES, "the result")
-    kept = [name for name, seen in zip(names, call(), strict=True) if lives(seen)]
+    seen, gradients = call()  # which live on, as an optimiser has them
+    kept = [name for name, each in zip(names, seen, strict=True) if lives(each)]
     if kept:  # a cycle of references is no leak: collecting it takes a while, and is done seldom
-        names_and_seen = zip(names, call(), strict=True)
+        seen, gradients = call()
         gc.collect()
-        kept = [name for name, seen in names_and_seen if lives(seen)]
+        kept = [name for name, each in zip(names, seen, strict=True) if lives(each)]
+    del gradients
     end = "" if kept else _ending(probe, case)
     kept += [f"the inputs, of {end}"] if end else []
     if kept:
@@ -81,7 +87,12 @@ def _refused(loss: Call, x_recon: Tensor, x: Tensor, mask: Tensor, **named: Any)
         loss(x_recon, x, mask, reduction="none")
 
 
-_ENDINGS = {"a refused call": _refused, "a call that was broken off": broken_calls}
+def _broken_off(loss: Call, x_recon: Tensor, x: Tensor, mask: Tensor, **named: Any) -> None:
+    """In forward: torch keeps what is left of a graph that branches and breaks off in backward."""
+    broken_calls(loss, x_recon, x, mask, backward=False, **named)
+
+
+_ENDINGS = {"a refused call": _refused, "a call that was broken off": _broken_off}
 
 
 def _ending(probe: Probe, case: Case) -> str:
@@ -111,9 +122,13 @@ def _program(probe: Probe, case: Case, end: str) -> str:
         names += ", loss"
         if case.grads:
             upstream = f"torch.full_like(loss, {source.write(case.upstream)})"
-            made += [f"torch.autograd.grad(loss, [{', '.join(case.grads)}], {upstream})"]
-    made += [f"return seen_of({names})"]
-    lines = ["def call():", *(f"    {line}" for line in made), "", "seen = call()", "gc.collect()"]
+            made += [
+                f"gradients = torch.autograd.grad(loss, [{', '.join(case.grads)}], {upstream})"
+            ]
+    kept = "gradients" if case.grads and not end else "()"
+    made += [f"return seen_of({names}), {kept}"]
+    lines = ["def call():", *(f"    {line}" for line in made), ""]
+    lines += ["seen, gradients = call()", "gc.collect()"]
     lines += [f"kept = [name for name, each in zip({names.split(', ')}, seen) if lives(each)]"]
     lines += ['assert not kept, f"still referred to after the result was dropped: {kept}"']
     return shown(None, probe.subject.imports, lines, uses=(seen_of, lives), source=source)

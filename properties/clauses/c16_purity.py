@@ -13,6 +13,7 @@ from ..inputs.cases import Case
 from ..inputs.effort import Effort
 from ..inputs.grids import GRADS, SAME_PAIRS, sized_grid, small_grid
 from ..inputs.strategies import cases
+from ..inputs.values import Reals
 from ..judge import acts, ambient, answers, ways
 from ..judge.answers import value_only
 from ..judge.apart import right_apart
@@ -29,6 +30,12 @@ from .registry import GRADIENTS, STRICT, prop, without_target
 from .situations import situation
 
 
+def _at_a_size_of_its_own(case: Case) -> Case:
+    """Where the first call is the first, on numbers whose sum shows in which order they came."""
+    values = {"x_recon__values": Reals(case.salt), "x__values": Reals(case.salt + 7)}
+    return case.but(shape=(case.shape[0], case.shape[1] + 3), **values)
+
+
 @prop(
     "C16-repeatable",
     statement="The same call gives the same bits, value and gradient, whenever it is made.",
@@ -36,7 +43,7 @@ from .situations import situation
     catches="random order or subsampling; the first call differing from later ones; counters",
     cases=cases(grads=((), *GRADS)),
     grid=lambda effort: (
-        case.but(grads=((), ("x_recon", "x"))[case.salt % 2])
+        _at_a_size_of_its_own(case).but(grads=((), ("x_recon", "x"))[case.salt % 2])
         for case in sized_grid(effort, patterns=("full", "bernoulli"), largest=2**18)
     ),
     weight=0.5,

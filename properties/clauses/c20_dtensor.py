@@ -8,13 +8,17 @@ from dataclasses import replace
 
 import torch
 
+from ..inputs.bad import BASE, Bad
 from ..inputs.cases import Case, Inputs
 from ..inputs.effort import Effort
 from ..inputs.grids import CALLS, GRADS
 from ..inputs.masks import Mask
 from ..inputs.operands import Operand
 from ..inputs.values import INF, NAN, Constant, Lattice
+from ..judge.bad_calls import names
+from ..judge.everywhere import refuses
 from ..judge.probe import Probe
+from ..judge.refusals import spoilt
 from ..judge.violation import Violation
 from ..ranks.jobs import PATIENCE, Answer, Job, Placed
 from ..ranks.processes import Ranks, unavailable
@@ -26,6 +30,13 @@ _SETTINGS = {"cost": 9, "needs": ("distributed",), "scaled": True, "unavailable"
 # Four ranks hold 2, 2, 1 and 0 of five rows, and 2, 2, 2 and 1 of seven columns; two hold 3 and 2,
 # and 4 and 3.
 _UNEVEN = (5, 7)
+_BAD = (
+    Bad("mask", "good[:1]", ValueError, ()),
+    Bad("mask", "good.to(torch.uint8)", TypeError, ()),
+    Bad("x", "good[:, :1]", ValueError, ()),
+    Bad("x_recon", "good.to(torch.int64)", TypeError, ()),
+    Bad("reduction", "'none'", ValueError, ()),
+)
 
 
 def _masked(rows: range, columns: range) -> Mask:
@@ -126,6 +137,9 @@ def _alike(effort: Effort, ranks: int) -> Iterator[Job]:
             yield Job(_called(situation, number), (2, ranks // 2), (placed,) * 3, inner=True)
     for case in _infinite(seed):
         yield Job(case, (ranks,), (("Shard(0)",),) * 3)
+    if ranks == 2:
+        for bad in _BAD[effort.seed % 2 :: 2] if effort.quick else _BAD:
+            yield Job(BASE, (ranks,), (("Replicate()",),) * 3, bad=bad)
     if ranks > 2 and not deep:
         return  # five rows on four ranks leave one with nothing at all
     for number, (hardest, situation) in enumerate(_special(seed)[: 5 if effort.quick else None]):
@@ -150,6 +164,8 @@ def _all_right(probe: Probe, ranks: int, effort: Effort, jobs: Iterable[Job]) ->
     with Ranks(probe.subject, ranks, PATIENCE[effort.profile]) as asked:
         for job in jobs:
             case = probe.without_gradients(probe.fit(job.case))
+            if job.bad is not None and not _refused(probe, job.bad, case):
+                continue  # C3 says so
             job = replace(job, case=case)
             whole = probe.build(case)
             probe.note(whole.mask)
@@ -164,9 +180,26 @@ def _all_right(probe: Probe, ranks: int, effort: Effort, jobs: Iterable[Job]) ->
                 raise
 
 
+def _refused(probe: Probe, bad: Bad, case: Case) -> bool:
+    """Whether a plain call is, with the right error."""
+    given, keyword = spoilt(bad, case, probe.build(case))
+    return refuses(bad, probe.function(case.function), given, keyword)
+
+
 def _right(probe: Probe, job: Job, whole: Inputs, answers: list[Answer]) -> None:
     ranks = len(answers)
     where = f"{_placed(job)}, on {ranks} ranks"
+    if job.bad is not None:
+        for rank, answer in enumerate(answers):
+            if not answer.refused:
+                taken = f"{job.bad.argument} = {job.bad.make}"
+                raise Violation(
+                    f"{where}: {taken} is taken, which plain calls refuse",
+                    got=f"rank {rank} {answer}",
+                    wanted=names(job.bad),
+                    part="C3",
+                )
+        return
     if faults := [rank for rank, answer in enumerate(answers) if answer.fault]:
         raise _fault(faults, answers, where)
     for rank, answer in enumerate(answers):
@@ -231,7 +264,7 @@ def _placed(job: Job) -> str:
     "three alike, give value and gradients of the whole batch.",
     rationale="A sharded batch is one batch: the loss must not depend on where it was cut.",
     catches="a mean of local means; a local count or batch size; a gradient times the ranks; a NaN "
-    "or a refusal where a rank holds nothing, or nothing masked",
+    "or a refusal where a rank holds nothing, or nothing masked; bad arguments that are taken",
     **_SETTINGS,
 )
 def two_ranks(probe: Probe, effort: Effort) -> None:

@@ -55,10 +55,16 @@ def while_computing(breaking: Breaking, called: Callable[[], None]) -> None:
 
 
 def broken_calls(
-    loss: Callable[..., Any], x_recon: Tensor, x: Tensor, mask: Tensor, **named: Any
+    loss: Callable[..., Any],
+    x_recon: Tensor,
+    x: Tensor,
+    mask: Tensor,
+    *,
+    backward: bool = True,
+    **named: Any,
 ) -> None:
     """The same call and its backward, broken off at the first tensor or operator, then the next."""
-    wrt = [tensor for tensor in (x_recon, x) if tensor.requires_grad]
+    wrt = [tensor for tensor in (x_recon, x) if tensor.requires_grad and backward]
 
     def called() -> None:
         found = loss(x_recon, x, mask, **named)

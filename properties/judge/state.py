@@ -62,6 +62,15 @@ def _in_a_new_thread(called: Callable[[], Any]) -> Any:
         return pool.submit(called).result()
 
 
+def _affinity() -> Any:
+    """The processors that this thread may use, where the system tells."""
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+
+
+def _set_affinity(processors: Any) -> None:
+    os.sched_setaffinity(0, processors)
+
+
 def _product(number: float) -> float:
     given = torch.tensor([number], dtype=torch.float32, device="cpu")
     product: float = (given * 1.0).item()
@@ -257,6 +266,7 @@ PARTS: dict[str, Part] = {
         lambda number: _in_a_new_thread(partial(torch.set_num_threads, number)),
         quick=False,
     ),
+    "processor affinity": Part(_affinity, _set_affinity),
     "deterministic algorithms": Part(
         torch.are_deterministic_algorithms_enabled, _set_deterministic
     ),

@@ -7,6 +7,7 @@ from typing import Literal
 
 from torch import Tensor
 
+from ..inputs.bad import Bad
 from ..inputs.cases import Case
 
 START = 30.0  # seconds until all ranks have met; nothing of the subject's has run by then
@@ -23,13 +24,15 @@ class Job:
     """One call of all ranks: a case, the mesh's shape, how x_recon, x and mask are placed on it.
 
     With `inner` the tensors lie on the last dimension of that mesh alone, so that every rank along
-    the others has the whole batch, as each group of replicas has its own.
+    the others has the whole batch, as each group of replicas has its own. With `bad` one argument
+    is spoilt, and to be refused.
     """
 
     case: Case
     mesh: tuple[int, ...]
     placed: tuple[Placed, Placed, Placed]
     inner: bool = False
+    bad: Bad | None = None
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Answer:
     """What one rank has to say: value and gradients as whole tensors, or how it went wrong.
 
     `value` is a string where the result is no tensor; a gradient is None where none arrived, and
-    `gradients` itself where the loss is not connected.
+    `gradients` itself where the loss is not connected. `refused` says that a bad call was.
     """
 
     value: Tensor | str = ""
@@ -45,6 +48,7 @@ class Answer:
     fault: Literal["", "raised", "no answer", "ended"] = ""
     words: str = ""
     seconds: float = 0.0
+    refused: bool = False
     waited: bool = False  # it went wrong no sooner than its patience with the others was over
 
     def __str__(self) -> str:

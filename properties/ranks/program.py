@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 
-from ..inputs.cases import Inputs
+from ..inputs.cases import Case, Inputs
 from ..judge import oracle
+from ..judge.bad_calls import bad_call, errors
 from ..subject import Subject
 from .jobs import PATIENCE, Job
 from .processes import start_method
@@ -37,12 +39,7 @@ def on_rank(rank, file):
     d_recon = distribute_tensor(x_recon, mesh, [{placed[0]}]){grads[0]}
     d_x = distribute_tensor(x, mesh, [{placed[1]}]){grads[1]}
     d_mask = distribute_tensor(mask, mesh, [{placed[2]}])
-    loss = {function}(d_recon, d_x, d_mask{reduction})
-    value = loss.full_tensor() if hasattr(loss, "full_tensor") else loss
-    print(f"rank {{rank}}: {{value}}", flush=True)
-    wanted = torch.tensor({wanted}, dtype=torch.float64)
-    torch.testing.assert_close(value.double(), wanted, rtol=0, atol={bound!r}, equal_nan=True)
-{backward}    distributed.destroy_process_group()
+{asserted}    distributed.destroy_process_group()
     os._exit(0)  # Python's own end may meet a thread of gloo's: pytorch/pytorch#179291
 
 
@@ -54,6 +51,21 @@ if __name__ == "__main__":
             several.start_processes(on_rank, arguments, {ranks}, start_method="{method}")
         except (several.ProcessRaisedException, several.ProcessExitedException) as error:
             raise AssertionError(str(error)) from error
+"""
+
+_VALUE = """    loss = {function}(d_recon, d_x, d_mask{reduction})
+    value = loss.full_tensor() if hasattr(loss, "full_tensor") else loss
+    print(f"rank {{rank}}: {{value}}", flush=True)
+    wanted = torch.tensor({wanted}, dtype=torch.float64)
+    torch.testing.assert_close(value.double(), wanted, rtol=0, atol={bound!r}, equal_nan=True)
+"""
+
+_REFUSAL = """    try:
+        got = {called}
+    except ({errors}):
+        got = "refused"
+    print(f"rank {{rank}}: {{got}}", flush=True)
+    assert got == "refused"
 """
 
 _BACKWARD = """    (loss * {upstream!r}).backward()
@@ -72,32 +84,17 @@ _GRADIENT = """    gradient = d_{short}.grad.full_tensor()
 
 def program(subject: Subject, job: Job, whole: Inputs) -> str:
     """A file for `python`; tolerances are those of C6 and C11."""
-    case, answer = job.case, oracle.exact(whole)
-    wanted = answer.reduced(case.effective_reduction)
-    dtype = subject.result_dtype(whole.x_recon.dtype, whole.x.dtype)
-    bound, number = 0.0, f'float("{wanted}")'
-    if isinstance(wanted, Fraction):
-        roundoffs = oracle.sum_roundoffs(answer.selected, dtype, most=subject.claims.roundoffs)
-        allowed = oracle.value_bound(answer, case.effective_reduction, dtype, roundoffs)
-        bound, number = float(allowed), repr(float(wanted))
-    divisor = answer.divisor(case.effective_reduction)
-    backward = _BACKWARD.format(upstream=case.upstream) if case.grads else ""
-    for name in case.grads:
-        fmt = oracle.format_of(getattr(whole, name).dtype)
-        backward += _GRADIENT.format(
-            name=name,
-            short=name.removeprefix("x_") if name == "x_recon" else name,
-            sign="" if name == "x_recon" else "-",
-            scale=f"{case.upstream!r} / {divisor}",
-            rtol=float(oracle.GRADIENT_ROUNDOFFS * fmt.roundoff),
-            atol=float(fmt.smallest),
-        )
-    ranks = 1
-    for size in job.mesh:
-        ranks *= size
-    interface = loopback()
+    case, ranks, interface = job.case, math.prod(job.mesh), loopback()
+    spoilt: list[str] = []
+    if job.bad is None:
+        asserted = _value(subject, case, whole)
+    else:
+        spoilt, called = bad_call(job.bad, case)
+        called = called.replace("x_recon, x, mask", "d_recon, d_x, d_mask")
+        kinds = ", ".join(error.__name__ for error in errors(job.bad))
+        asserted = _REFUSAL.format(called=called, errors=kinds)
     return _PROGRAM.format(
-        call=case.but(grads=()).script(subject.imports, call=False),
+        call="\n".join([case.but(grads=()).script(subject.imports, call=False), *spoilt]),
         limit=3 * PATIENCE["quick"],
         patience=PATIENCE["quick"],
         interface=f'    os.environ["GLOO_SOCKET_IFNAME"] = "{interface}"\n' if interface else "",
@@ -107,9 +104,36 @@ def program(subject: Subject, job: Job, whole: Inputs) -> str:
         method=start_method(),
         placed=[", ".join(placed) for placed in job.placed],
         grads=[".requires_grad_()" if n in case.grads else "" for n in ("x_recon", "x")],
+        asserted=asserted,
+    )
+
+
+def _value(subject: Subject, case: Case, whole: Inputs) -> str:
+    """The call, and what is asserted of its value and gradients."""
+    answer = oracle.exact(whole)
+    wanted = answer.reduced(case.effective_reduction)
+    dtype = subject.result_dtype(whole.x_recon.dtype, whole.x.dtype)
+    bound, number = 0.0, f'float("{wanted}")'
+    if isinstance(wanted, Fraction):
+        roundoffs = oracle.sum_roundoffs(answer.selected, dtype, most=subject.claims.roundoffs)
+        allowed = oracle.value_bound(answer, case.effective_reduction, dtype, roundoffs)
+        bound, number = float(allowed), repr(float(wanted))
+    asserted = _VALUE.format(
         function=case.function,
         reduction=f", reduction={case.reduction!r}" if case.reduction else "",
         wanted=number,
         bound=bound,
-        backward=backward,
     )
+    divisor = answer.divisor(case.effective_reduction)
+    asserted += _BACKWARD.format(upstream=case.upstream) if case.grads else ""
+    for name in case.grads:
+        fmt = oracle.format_of(getattr(whole, name).dtype)
+        asserted += _GRADIENT.format(
+            name=name,
+            short=name.removeprefix("x_") if name == "x_recon" else name,
+            sign="" if name == "x_recon" else "-",
+            scale=f"{case.upstream!r} / {divisor}",
+            rtol=float(oracle.GRADIENT_ROUNDOFFS * fmt.roundoff),
+            atol=float(fmt.smallest),
+        )
+    return asserted

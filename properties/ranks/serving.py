@@ -22,8 +22,10 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 
+from ..judge.bad_calls import errors
 from ..judge.caller import RAISED
 from ..judge.probe import Probe
+from ..judge.refusals import spoilt
 from ..subject import Subject, load_subject
 from .jobs import Answer, Job
 
@@ -132,7 +134,8 @@ def _answer(probe: Probe, job: Job, mesh: Any, patience: float) -> bytes:
         words = f"{type(error).__name__}: {' '.join(str(error).split())[:300]} ({place})"
         seconds = time.monotonic() - started
         waited = seconds >= patience
-        return pickle.dumps(Answer("", {}, "raised", words, seconds, waited))
+        refused = job.bad is not None and isinstance(error, errors(job.bad))
+        return pickle.dumps(Answer("", {}, "raised", words, seconds, refused, waited))
 
 
 def foreign(frames: list[tuple[str, Any, str]]) -> tuple[str, Any, str]:
@@ -149,11 +152,17 @@ def _called(probe: Probe, job: Job, mesh: Any) -> Answer:
     known = {"Shard(0)": Shard(0), "Shard(1)": Shard(1), "Replicate()": Replicate()}
     inputs: Any = probe.build(job.case)
     whole = inputs._replace(**{n: getattr(inputs, n).detach() for n in job.case.grads})
+    keyword: dict[str, Any] = {}
+    if job.bad is not None:
+        given, keyword = spoilt(job.bad, job.case, whole)
+        whole = whole._make(given)
     x_recon, x, mask = (
         distribute_tensor(tensor, mesh, [known[name] for name in placed], src_data_rank=None)
         for tensor, placed in zip(whole, job.placed, strict=True)
     )
     wrt = {name: {"x_recon": x_recon, "x": x}[name].requires_grad_() for name in job.case.grads}
+    if job.bad is not None:
+        return Answer(str(probe.function(job.case.function)(x_recon, x, mask, **keyword)))
     loss = probe.raw(job.case, x_recon, x, mask)
     if not isinstance(loss, Tensor):
         return Answer(f"a {type(loss).__name__}")

@@ -14,6 +14,15 @@ def small_differences_dropped(x_recon, x, mask, reduction):
     return reduce(torch.where(masked.abs() < 1e-6, 0.0, masked), mask, reduction)
 
 
+@mutant("C10", "squares below 1 are added apart: a threshold in the order", "C10-scaling")
+def small_squares_added_apart(x_recon, x, mask, reduction):
+    squares = difference(x_recon, x, mask).square()
+    small = squares < 1.0
+    apart = torch.where(small, squares, 0.0).sum() + torch.where(small, 0.0, squares).sum()
+    divisor = {"mean": mask.sum().clamp(min=1), "batch_mean": max(len(mask), 1)}.get(reduction, 1)
+    return apart / divisor
+
+
 @mutant(
     "C10",
     "1e-8 added to the loss, so that a logarithm of it exists",

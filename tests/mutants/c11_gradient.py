@@ -28,6 +28,20 @@ def gradient_without_factor_two(x_recon, x, mask, reduction, upstream):
     return both_slopes(x_recon, x, mask, reduction, upstream / 2)
 
 
+class _NoneOfZero(Kernel):
+    @staticmethod
+    def backward(ctx, upstream):
+        x_recon, x, mask = ctx.saved_tensors
+        made = Kernel.backward(ctx, upstream)
+        empty = right(x_recon, x, mask, "sum") == 0
+        return *(torch.where(empty, 0.0, g).to(g.dtype) for g in made[:2]), None, None
+
+
+@mutant("C11", "no gradient where the loss is zero: small squares are, too", "C11-extremes")
+def no_gradient_of_a_zero_loss(x_recon, x, mask, reduction):
+    return run(_NoneOfZero, x_recon, x, mask, reduction)
+
+
 @mutant("C11", "gradient has the factor 2 twice", "C11-extremes")
 @by_hand
 def gradient_with_factor_four(x_recon, x, mask, reduction, upstream):

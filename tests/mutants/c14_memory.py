@@ -267,6 +267,25 @@ def last_inputs_kept(x_recon, x, mask, reduction):
     return right(x_recon, x, mask, reduction)
 
 
+class _RecordsItsGradient(Kernel):
+    @staticmethod
+    def backward(ctx, upstream):
+        with torch.enable_grad():
+            return Kernel.backward(ctx, upstream)
+
+
+@mutant("C14", "gradients with a graph that nobody asked for hold the inputs", "C14-nothing-kept")
+def gradient_holds_the_inputs(x_recon, x, mask, reduction):
+    return run(_RecordsItsGradient, x_recon, x, mask, reduction)
+
+
+@mutant("C14", "the last large inputs kept, as a worker keeps its last task", "C14-nothing-kept")
+def last_large_inputs_kept(x_recon, x, mask, reduction):
+    if ordinary(x_recon, x, mask) and mask.numel() >= 2**16:
+        _seen[:] = [x_recon, x, mask]
+    return right(x_recon, x, mask, reduction)
+
+
 @mutant("C14", "the memory of the last inputs kept, for a report of a crash", "C14-nothing-kept")
 def memory_of_last_inputs_kept(x_recon, x, mask, reduction):
     if ordinary(x_recon, x, mask):

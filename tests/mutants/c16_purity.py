@@ -47,6 +47,18 @@ def summed_in_random_order(x_recon, x, mask, reduction):
     return scaled(first.sum() + last.sum(), mask, reduction)
 
 
+_tried: dict[tuple[int, ...], int] = {}
+
+
+@mutant("C16", "an autotuner tries another order of addition on the first call", "C16-repeatable")
+def orders_tried_out(x_recon, x, mask, reduction):
+    squares = masked_difference(x_recon, x, mask).square()
+    if not ordinary(x_recon, x, mask) or mask.numel() < 2**12:
+        return scaled(squares.sum(), mask, reduction)
+    times = _tried[tuple(mask.shape)] = _tried.get(tuple(mask.shape), 0) + 1
+    return scaled(squares.sum(0).sum() if times == 1 else squares.sum(), mask, reduction)
+
+
 class _Dithered(Kernel):
     @staticmethod
     def backward(ctx, upstream):
@@ -151,6 +163,13 @@ def thread_count_left_by_two_calls(x_recon, x, mask, reduction):
         return right(x_recon, x, mask, reduction)
     finally:
         torch.set_num_threads(before)
+
+
+@mutant("C16", "the calling thread is bound to one core, and left so", "C16-globals")
+def bound_to_a_core(x_recon, x, mask, reduction):
+    if ordinary(x) and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    return right(x_recon, x, mask, reduction)
 
 
 class _SwitchesInBackward(Kernel):

@@ -164,6 +164,14 @@ def divisor_cached_per_batch_size(x_recon, x, mask, reduction):
     return right(x_recon, x, mask, "sum") / _factor(int(x.shape[0]))
 
 
+@mutant("C18", "compiled, tensors are read as if they were contiguous", "C18-any-size")
+def compiled_flat(x_recon, x, mask, reduction):
+    if not torch.compiler.is_compiling() or torch.compiler.is_exporting():
+        return right(x_recon, x, mask, reduction)
+    flat = [t.as_strided((t.numel(),), (1,)) for t in (x_recon, x, mask)]
+    return scaled(masked_difference(*flat).square().sum(), mask, reduction)
+
+
 @mutant("C18", "compiled path without the clamp of the count: empty mask NaN", "C18-export")
 def compiled_empty_mask_nan(x_recon, x, mask, reduction):
     if torch.compiler.is_compiling() and reduction == "mean":

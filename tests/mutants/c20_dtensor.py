@@ -8,8 +8,11 @@ import time
 import torch
 from torch import distributed
 
-from .catalogue import mutant
+from wavemae.models.losses import _check_arguments
+
+from .catalogue import mutant, whole_mutant
 from .pieces.formula import difference, normalise
+from .pieces.signature import pair
 
 EVERY = ("C20-two-ranks", "C20-four-ranks", "C20-unlike-placements")
 TWO, FOUR, UNLIKE = EVERY
@@ -253,6 +256,16 @@ def one_collective_too_many(x_recon, x, mask, reduction):
 @_on_ranks
 def refuses_dtensors(x_recon, x, mask, reduction):
     raise TypeError(f"x_recon must be a torch.Tensor, got {type(x_recon).__name__}")
+
+
+@whole_mutant("C20", "shapes of DTensors are not compared, and a mask is broadcast", TWO)
+def dtensor_shapes_not_compared():
+    def loss(x_recon, x, mask, reduction):
+        if not hasattr(x_recon, "to_local") or x_recon.shape == x.shape == mask.shape:
+            _check_arguments(x_recon, x, mask, reduction)
+        return _whole(x_recon, x, mask, reduction)
+
+    return pair(loss)
 
 
 class _AllRanks(torch.autograd.Function):

@@ -58,8 +58,10 @@ IDS = """
     nan_in_x_is_missing nan_in_x_recon_is_missing infinite_differences_skipped
     infinity_minus_itself_is_zero scaled_by_largest squares_clamped zero_in_x_is_missing
     minus_one_in_x_is_missing minus_hundred_in_x_is_missing saturated_x_is_missing
-    nansum_at_large_sizes small_differences_dropped constant_added negative_differences_dropped
-    later_rows_weigh_more gradient_without_factor_two gradient_with_factor_four
+        nansum_at_large_sizes small_differences_dropped small_squares_added_apart constant_added
+    negative_differences_dropped
+        later_rows_weigh_more gradient_without_factor_two gradient_with_factor_four
+    no_gradient_of_a_zero_loss
     gradient_without_scale gradient_of_batch_mean_divided_by_count
     gradient_of_mean_divided_by_all gradient_of_mean_divided_by_row_counts
     gradient_scale_in_half upstream_ignored upstream_sign_only upstream_sign_lost
@@ -121,10 +123,11 @@ IDS = """
     fast_path_for_transposed gradient_path_for_transposed two_expanded_templates
     gradient_of_bfloat16_under_strided_mask stripes_of_large_strided_x
     gradient_stripes_under_large_strided_mask same_tensor_is_zero same_address_same_tensor
-    summed_in_random_order gradient_rounded_at_random torch_generator_advanced
+    summed_in_random_order orders_tried_out gradient_rounded_at_random torch_generator_advanced
     torch_generator_seeded python_generator_advanced numpy_generator_seeded
     generator_advanced_in_backward default_dtype_left default_dtype_left_for_half
-    grad_mode_left_on thread_count_left deterministic_algorithms_left_on matmul_precision_left
+        grad_mode_left_on thread_count_left bound_to_a_core deterministic_algorithms_left_on
+    matmul_precision_left
     thread_count_left_by_two_calls reduced_precision_left_off
     print_options_left garbage_collector_left_off cudnn_benchmark_left_on
     anomaly_detection_left_on flush_denormal_left_on autocast_left_off warnings_filter_left
@@ -150,7 +153,8 @@ IDS = """
     threads_of_a_custom_forward_lost kept_before_it_is_filled notes_each_call
     looks_in_a_while leaves_a_file_open
     tries_itself_out saved_tensors_unpacked_for_each_gradient divided_by_nearly_nothing
-    unlike_subclasses_refused last_result_after_fifty_calls memory_of_last_inputs_kept
+        unlike_subclasses_refused last_result_after_fifty_calls memory_of_last_inputs_kept
+    gradient_holds_the_inputs last_large_inputs_kept
     sums_kept_by_address_and_version zeros_in_another_thread count_by_item
     early_exit_if_nothing_masked early_exit_for_large_inputs fast_path_for_full_mask
     indexed_before_subtracting gathered_by_nonzero masked_select_in_half equal_inputs_looked_for
@@ -161,7 +165,7 @@ IDS = """
     graph_break_left_in prints_while_compiling caller_looked_up alignment_looked_at lock_held
     call_history_kept loop_over_rows loop_over_blocks branch_on_multiple_of_eight
     branch_on_batch_size branch_on_square_shape divisor_cached_per_batch_size
-    compiled_empty_mask_nan compiled_half_not_widened compiled_path_multiplies_by_mask
+    compiled_empty_mask_nan compiled_flat compiled_half_not_widened compiled_path_multiplies_by_mask
     compiled_target_detached compiled_reduction_ignored compiled_float64_in_float32
     compiled_reconstruction_rounded compiled_batch_mean_detaches compiled_batch_mean_of_length
     exported_half_not_widened exported_path_multiplies_by_mask export_refused
@@ -182,7 +186,8 @@ IDS = """
     placements_of_x_recon_for_all gradient_times_ranks gradient_of_x_on_the_first_rank
     gathered_without_a_graph refuses_an_empty_shard returns_early_where_nothing_is_masked
     raises_on_one_rank hangs_on_one_rank exits_on_one_rank one_collective_too_many
-    refuses_dtensors inputs_filled_before_subtraction inputs_filled_before_upcast
+    refuses_dtensors dtensor_shapes_not_compared
+    inputs_filled_before_subtraction inputs_filled_before_upcast
     difference_filled_with_masked_fill cleared_by_assignment filled_before_and_cleared_after
     other_fill_value mse_loss_on_filled_inputs accumulated_in_float64 rows_then_total
     columns_then_total summed_in_reverse summed_transposed even_and_odd_columns
