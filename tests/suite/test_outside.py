@@ -9,7 +9,33 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from wavemae.properties.judge.outside import piles_up
+from wavemae.properties import load_subject
+from wavemae.properties.judge.outside import acts_outside, piles_up
+from wavemae.properties.judge.probe import Probe
+from wavemae.properties.judge.violation import Violation
+
+from ..mutants.pieces.alone import alone
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("notes_each_call", "a call does something outside of its process"),
+        ("looks_in_a_while", "calls leave ever more behind"),
+        ("leaves_a_file_open", "calls leave ever more behind"),
+    ],
+)
+def test_it_is_found(name: str, what: str) -> None:
+    """As the other Python of C16-own-process finds it."""
+    probe = Probe(load_subject(alone(name)))
+    with pytest.raises(Violation) as found:
+        acts_outside(probe)
+    assert (found.value.what, found.value.part) == (what, "C16")
+
+
+def test_the_definition_does_nothing() -> None:
+    """And leaves nothing behind."""
+    acts_outside(Probe(load_subject("wavemae.models.losses")))
 
 
 def _thread_of_each_call() -> None:
