@@ -28,6 +28,7 @@ import numpy as np
 import torch
 
 from ..inputs import internals
+from . import loggers
 
 
 @dataclass(frozen=True)
@@ -181,49 +182,6 @@ def _set_signal_handlers(handlers: dict[int, Any]) -> None:
             signal.signal(number, handler)
 
 
-class _Loggers(dict[str, Any]):
-    """Settings by name; a logger that came later is no difference: a loss may make its own."""
-
-    def __ne__(self, other: Any) -> bool:
-        known = other if isinstance(other, dict) else dict.fromkeys(self)
-        return any(known.get(name, settings) != settings for name, settings in self.items())
-
-    def __eq__(self, other: object) -> bool:
-        return not self != other
-
-    __hash__ = None  # as of every dict
-
-
-def _settings(logger: logging.Logger) -> tuple[Any, ...]:
-    """What is set of it; a handler that does nothing is nothing."""
-    handlers = [each for each in logger.handlers if not isinstance(each, logging.NullHandler)]
-    return logger.level, handlers, list(logger.filters), logger.propagate, logger.disabled
-
-
-def _set(logger: logging.Logger, settings: tuple[Any, ...]) -> None:
-    level, handlers, filters, logger.propagate, logger.disabled = settings
-    idle = [each for each in logger.handlers if isinstance(each, logging.NullHandler)]
-    logger.handlers[:], logger.filters[:] = [*idle, *handlers], filters
-    logger.setLevel(level)  # which also forgets what was worked out from levels
-
-
-def _loggers() -> _Loggers:
-    """Of all but the root."""
-    known = list(logging.root.manager.loggerDict.items())
-    return _Loggers(
-        (name, _settings(logger))
-        for name, logger in known
-        if isinstance(logger, logging.Logger) and name != internals.TRACE_LOG
-    )  # and no mere part of a longer name
-
-
-def _set_loggers(wanted: dict[str, Any]) -> None:
-    for name, settings in wanted.items():
-        logger = logging.root.manager.loggerDict.get(name)
-        if isinstance(logger, logging.Logger) and _settings(logger) != settings:
-            _set(logger, settings)
-
-
 def _set_shown(shown: Any) -> None:
     logging.captureWarnings(shown.__module__ == "logging")
     warnings.showwarning = shown
@@ -347,8 +305,10 @@ PARTS: dict[str, Part] = {
         _set_signal_handlers,
         quick=False,
     ),
-    "root logger": Part(lambda: _settings(logging.root), partial(_set, logging.root)),
-    "loggers": Part(_loggers, _set_loggers, quick=False),
+    "root logger": Part(
+        lambda: loggers.settings_of(logging.root), partial(loggers.set_to, logging.root)
+    ),
+    "loggers": Part(loggers.all_settings, loggers.put_back, quick=False),
     "disabled logging": Part(lambda: logging.root.manager.disable, logging.disable),
     "how warnings are shown": Part(lambda: warnings.showwarning, _set_shown),
     "current directory": Part(os.getcwd, os.chdir, quick=False),
