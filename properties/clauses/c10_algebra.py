@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from fractions import Fraction
@@ -12,7 +13,7 @@ import torch
 
 from ..inputs import text
 from ..inputs.cases import Case, Inputs
-from ..inputs.grids import SAME_PAIRS, small_grid
+from ..inputs.grids import CALLS, SAME_PAIRS, small_grid
 from ..inputs.masks import Mask, mask_bits
 from ..inputs.operands import Operand
 from ..inputs.strategies import cases
@@ -223,6 +224,9 @@ def _adds_up(
     return shown(case, probe.subject.imports, lines, device=probe.device)
 
 
+_SCALED = (("float32", "float32"), ("float64", "float64"), ("bfloat16", "bfloat16"))
+
+
 @prop(
     "C10-scaling",
     statement="Scaling both inputs by 2ᵏ scales the loss by exactly 4ᵏ.",
@@ -230,12 +234,16 @@ def _adds_up(
     catches="epsilons in the denominator; additive constants; thresholds, also of the order",
     cases=cases(tier="lattice", empty=False, dtypes=("float32", "float64", "bfloat16")),
     grid=lambda effort: (
-        case.but(x_recon__values=Reals(case.salt, 2.0), x__values=Reals(case.salt + 7, 2.0))
-        for case in small_grid(
-            effort,
-            share=2,
-            shapes=((1, 1), (2, 3), (9, 40)),
-            pairs=(("float32", "float32"), ("float64", "float64"), ("bfloat16", "bfloat16")),
+        case.but(
+            x_recon__values=Reals(case.salt + effort.seed, 2.0),
+            x__values=Reals(case.salt + effort.seed + 7, 2.0),
+        )
+        for case in itertools.chain(
+            small_grid(effort, share=2, shapes=((1, 1), (2, 3), (9, 40)), pairs=_SCALED),
+            (
+                Case(*CALLS[k], (300, 301), Operand(a), Operand(b), Mask("bernoulli"), salt=k)
+                for k, (a, b) in enumerate(_SCALED)
+            ),
         )
     ),
     weight=0.5,

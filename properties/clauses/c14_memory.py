@@ -6,6 +6,7 @@ import contextlib
 import gc
 import itertools
 import weakref
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -14,7 +15,10 @@ from torch.multiprocessing.reductions import StorageWeakRef
 
 from ..inputs import text
 from ..inputs.cases import NAMES, Case
-from ..inputs.grids import CALLS, GRADS, SAME_PAIRS, small_grid
+from ..inputs.effort import Effort
+from ..inputs.grids import CALLS, GRADS, PAIRS, SAME_PAIRS, small_grid
+from ..inputs.layouts import LAYOUTS
+from ..inputs.operands import Operand
 from ..inputs.source import Source
 from ..inputs.strategies import cases
 from ..inputs.text import tensors
@@ -41,6 +45,20 @@ def lives(seen: Seen) -> bool:
     return tensor() is not None or not memory.expired()
 
 
+def _large_cases(effort: Effort) -> Iterator[Case]:
+    """Two, and in other profiles than quick four, of which the last are the largest."""
+    shapes = [(300, 301), (301, 300)] + [(1024, 1025), (1, 2**20)] * (not effort.quick)
+    for k, shape in enumerate(shapes):
+        a, b = PAIRS[(effort.seed + 5 * k) % len(PAIRS)]
+        yield Case(
+            *CALLS[(effort.seed + 3 * k) % len(CALLS)],
+            shape,
+            Operand(a, layout=LAYOUTS[k % 2]),
+            Operand(b),
+            grads=((), GRADS[1])[k % 2],
+        )
+
+
 @prop(
     "C14-nothing-kept",
     statement="Once the result is dropped, nothing refers to the inputs of a call any more, "
@@ -51,7 +69,7 @@ def lives(seen: Seen) -> bool:
     cases=cases(tier="lattice", grads=((), *GRADS)),
     grid=lambda effort: itertools.chain(
         small_grid(effort, shapes=((2, 3), (4, 5)), pairs=SAME_PAIRS, grads=((), *GRADS), share=8),
-        (Case(*CALLS[k], shape=(300 + k, 301), grads=g) for k, g in enumerate(((), GRADS[1]))),
+        _large_cases(effort),
     ),
     weight=0.2,
 )

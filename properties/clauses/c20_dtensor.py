@@ -35,6 +35,9 @@ _BAD = (
     Bad("mask", "good.to(torch.uint8)", TypeError, ()),
     Bad("x", "good[:, :1]", ValueError, ()),
     Bad("x_recon", "good.to(torch.int64)", TypeError, ()),
+    Bad("x", "good[:1]", ValueError, ()),
+    Bad("mask", "good.float()", TypeError, ()),
+    Bad("mask", "good[:, :1]", ValueError, ()),
     Bad("reduction", "'none'", ValueError, ()),
 )
 
@@ -138,8 +141,9 @@ def _alike(effort: Effort, ranks: int) -> Iterator[Job]:
     for case in _infinite(seed):
         yield Job(case, (ranks,), (("Shard(0)",),) * 3)
     if ranks == 2:
-        for bad in _BAD[effort.seed % 2 :: 2] if effort.quick else _BAD:
-            yield Job(BASE, (ranks,), (("Replicate()",),) * 3, bad=bad)
+        for number, bad in enumerate(_BAD[effort.seed % 3 :: 3] if effort.quick else _BAD):
+            for name in _PLACEMENTS[number % 3 :][:1] if effort.quick else _PLACEMENTS:
+                yield Job(BASE, (ranks,), ((name,),) * 3, bad=bad)
     if ranks > 2 and not deep:
         return  # five rows on four ranks leave one with nothing at all
     for number, (hardest, situation) in enumerate(_special(seed)[: 5 if effort.quick else None]):
@@ -190,18 +194,20 @@ def _right(probe: Probe, job: Job, whole: Inputs, answers: list[Answer]) -> None
     ranks = len(answers)
     where = f"{_placed(job)}, on {ranks} ranks"
     if job.bad is not None:
-        for rank, answer in enumerate(answers):
-            if not answer.refused:
-                taken = f"{job.bad.argument} = {job.bad.make}"
-                raise Violation(
-                    f"{where}: {taken} is taken, which plain calls refuse",
-                    got=f"rank {rank} {answer}",
-                    wanted=names(job.bad),
-                    part="C3",
-                )
+        where = f"with {job.bad.argument} = {job.bad.make}, {where}"
+    faults = [r for r, answer in enumerate(answers) if answer.fault and not answer.refused]
+    if faults:
+        raise _fault(faults, answers, where, job.bad)
+    if job.bad is not None:
+        taken = [rank for rank, answer in enumerate(answers) if not answer.refused]
+        if taken:
+            raise Violation(
+                f"{where}: rank {taken[0]} takes what plain calls refuse",
+                got="; ".join(f"rank {rank} {answer}" for rank, answer in enumerate(answers)),
+                wanted=names(job.bad),
+                part="C3",
+            )
         return
-    if faults := [rank for rank, answer in enumerate(answers) if answer.fault]:
-        raise _fault(faults, answers, where)
     for rank, answer in enumerate(answers):
         try:
             _right_on_rank(probe, job.case, whole, answer)
@@ -233,7 +239,9 @@ def _right_on_rank(probe: Probe, case: Case, whole: Inputs, answer: Answer) -> N
     probe.right_gradients(gradients, case, whole)
 
 
-def _fault(faults: list[int], answers: list[Answer], where: str) -> Violation:
+def _fault(
+    faults: list[int], answers: list[Answer], where: str, bad: Bad | None = None
+) -> Violation:
     """Of ranks without an answer the one that failed first; others may have waited for it."""
 
     def order(rank: int) -> tuple[int, float]:
@@ -246,7 +254,8 @@ def _fault(faults: list[int], answers: list[Answer], where: str) -> Violation:
     return Violation(
         f"{where}: {'every rank' if same else f'rank {first}'} {answers[first]}",
         got="; ".join(f"rank {rank} {answer}" for rank, answer in enumerate(answers)),
-        wanted="the value of the whole batch, from every rank",
+        wanted="the value of the whole batch, from every rank" if bad is None else names(bad),
+        part="" if bad is None else "C3",
     )
 
 

@@ -16,6 +16,7 @@ import torch
 
 from ..inputs.source import Source
 from . import state
+from .loggers import Settings
 from .state import PARTS
 
 
@@ -44,9 +45,9 @@ def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
         new = after[name]
         if old != new:
             entry = _entry(old, new)
-            where = name
+            where = place(name, entry)
             if entry is not None:
-                where, old, new = f"{name}: {entry}", old.get(entry), new.get(entry)
+                old, new = old.get(entry), new.get(entry)
             words = f"{where}: {old} → {new}"
             changed.append(words if len(words) < 100 else where)
     return changed
@@ -62,7 +63,13 @@ def _entry(old: Any, new: Any) -> Any:
     """The first key under which two mappings differ; None of anything else."""
     if not (isinstance(old, dict) and isinstance(new, dict)):
         return None
-    return next(key for key in (*old, *new) if old.get(key) != new.get(key))
+    keys = old.keys() & new.keys() if isinstance(old, Settings) else (*old, *new)
+    return next(key for key in keys if old.get(key) != new.get(key))
+
+
+def place(name: str, entry: Any) -> str:
+    """A part of the state, or an entry of it, in words."""
+    return name if entry is None else f"{name}: {entry}"
 
 
 @functools.cache

@@ -326,6 +326,6 @@ def state_kept(contract: Contract) -> Iterator[None]:
     after = ambient.quick_snapshot()
     changed = ambient.differences(before, after)
     if changed:
-        claim = claims.kept(next(name for name in after if before[name] != after[name]))
+        claim = claims.kept(ambient.moved(before, after)[0])
         what = "the call changed globals"
         contract.fail("C16", what, "; ".join(changed), "as before", claim=claim)

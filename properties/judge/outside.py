@@ -66,7 +66,10 @@ def piles_up(call: Callable[[], Any], times: int = 40) -> str:
 
     def counts() -> dict[str, int]:
         files = len(os.listdir(folder)) if os.path.isdir(folder) else 0
-        return {"threads": _thread._count(), "open files": files}  # also those that have no object
+        return {
+            "threads": _thread._count(),
+            "open files": files,
+        }  # also those that `threading` does not know
 
     def grown() -> str:
         before, end = counts(), time.monotonic() + 0.3

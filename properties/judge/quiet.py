@@ -55,7 +55,7 @@ def watching(
         source.define(ambient.make_unusual)
         with_autocast = 'with torch.autocast("cpu", dtype=torch.float16):'
         lines = ["make_unusual()", with_autocast, *(f"    {line}" for line in lines)]
-    lines += [f'assert got == before, f"{name}: {{before}} → {{got}}"']
+    lines += [f'assert got == before, f"{ambient.place(name, entry)}: {{before}} → {{got}}"']
     return shown(case, probe.subject.imports, lines, source=source, device=probe.device)
 
 

@@ -129,7 +129,7 @@ class Ranks:
     def ask(self, job: Job) -> list[Answer]:
         """What every rank says of a call, by rank; none can be asked after one has failed.
 
-        But for the first end of a rank, after which all are others.
+        After the first time that a rank ends, all are started anew and asked the same once more.
         """
         message = pickle.dumps(job)
         answers = self._asked(message)

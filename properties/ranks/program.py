@@ -65,7 +65,7 @@ _REFUSAL = """    try:
     except ({errors}):
         got = "refused"
     print(f"rank {{rank}}: {{got}}", flush=True)
-    assert got == "refused"
+    assert got == "refused", f"rank {{rank}} takes what is to be refused: {{got}}"
 """
 
 _BACKWARD = """    (loss * {upstream!r}).backward()
