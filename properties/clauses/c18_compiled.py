@@ -116,8 +116,22 @@ def compiles(probe: Probe, case: Case, effort: Effort) -> None:
                 claim=claims.Claim('found["graphs"]', "got == 1"),
                 scene=probe.scene,
             )
+        # Each is compiled anew, which the contract does not forbid; traced alone is enough.
+        traced = torch.compile(_every_call(probe), fullgraph=True, dynamic=True, backend="eager")
+        for number, (for_recon, for_x, for_mask) in enumerate(() if effort.quick else _STRIDES):
+            again = case.but(mask=Mask("bernoulli", number, for_mask))
+            again = again.but(x_recon__layout=for_recon, x__layout=for_x)
+            _right_losses(probe, traced, again, "compiled for other strides", scene)
     finally:
         torch.compiler.reset()
+
+
+# Of x_recon, x and mask.
+_STRIDES = (
+    ("transposed", "strided_columns", "strided_rows"),
+    ("strided_columns", "contiguous", "transposed"),
+    ("contiguous", "transposed", "contiguous"),
+)
 
 
 def _several_blocks(effort: Effort) -> list[tuple[tuple[int, int], str]]:

@@ -164,7 +164,12 @@ def divisor_cached_per_batch_size(x_recon, x, mask, reduction):
     return right(x_recon, x, mask, "sum") / _factor(int(x.shape[0]))
 
 
-@mutant("C18", "compiled, tensors are read as if they were contiguous", "C18-any-size")
+@mutant(
+    "C18",
+    "compiled, tensors are read as if they were contiguous",
+    "C18-compile",
+    "C18-any-size",
+)
 def compiled_flat(x_recon, x, mask, reduction):
     if not torch.compiler.is_compiling() or torch.compiler.is_exporting():
         return right(x_recon, x, mask, reduction)
