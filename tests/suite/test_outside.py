@@ -31,6 +31,10 @@ def test_it_is_found(name: str, what: str) -> None:
     with pytest.raises(Violation) as found:
         acts_outside(probe)
     assert (found.value.what, found.value.part) == (what, "C16")
+    for thread in threading.enumerate():  # or they end while other tests count
+        if isinstance(thread, threading.Timer):
+            thread.cancel()
+            thread.join()
 
 
 def test_the_definition_does_nothing() -> None:
