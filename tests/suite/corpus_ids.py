@@ -58,9 +58,9 @@ IDS = """
     nan_in_x_is_missing nan_in_x_recon_is_missing infinite_differences_skipped
     infinity_minus_itself_is_zero scaled_by_largest squares_clamped zero_in_x_is_missing
     minus_one_in_x_is_missing minus_hundred_in_x_is_missing saturated_x_is_missing
-        nansum_at_large_sizes small_differences_dropped small_squares_added_apart constant_added
+    nansum_at_large_sizes small_differences_dropped small_squares_added_apart constant_added
     negative_differences_dropped
-        later_rows_weigh_more gradient_without_factor_two gradient_with_factor_four
+    later_rows_weigh_more gradient_without_factor_two gradient_with_factor_four
     no_gradient_of_a_zero_loss
     gradient_without_scale gradient_of_batch_mean_divided_by_count
     gradient_of_mean_divided_by_all gradient_of_mean_divided_by_row_counts
@@ -126,7 +126,7 @@ IDS = """
     summed_in_random_order orders_tried_out gradient_rounded_at_random torch_generator_advanced
     torch_generator_seeded python_generator_advanced numpy_generator_seeded
     generator_advanced_in_backward default_dtype_left default_dtype_left_for_half
-        grad_mode_left_on thread_count_left bound_to_a_core deterministic_algorithms_left_on
+    grad_mode_left_on thread_count_left bound_to_a_core deterministic_algorithms_left_on
     matmul_precision_left
     thread_count_left_by_two_calls reduced_precision_left_off
     print_options_left garbage_collector_left_off cudnn_benchmark_left_on
@@ -153,7 +153,7 @@ IDS = """
     threads_of_a_custom_forward_lost kept_before_it_is_filled notes_each_call
     looks_in_a_while leaves_a_file_open
     tries_itself_out saved_tensors_unpacked_for_each_gradient divided_by_nearly_nothing
-        unlike_subclasses_refused last_result_after_fifty_calls memory_of_last_inputs_kept
+    unlike_subclasses_refused last_result_after_fifty_calls memory_of_last_inputs_kept
     gradient_holds_the_inputs last_large_inputs_kept
     sums_kept_by_address_and_version zeros_in_another_thread count_by_item
     early_exit_if_nothing_masked early_exit_for_large_inputs fast_path_for_full_mask
