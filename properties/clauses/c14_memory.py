@@ -64,8 +64,8 @@ def _large_cases(effort: Effort) -> Iterator[Case]:
     statement="Once the result is dropped, nothing refers to the inputs of a call any more, "
     "however it ended.",
     rationale="A batch that something still refers to is memory that fills up, step by step.",
-    catches="inputs, results or graphs collected in a list or a cache of the module; what is taken "
-    "off it at the end, and not in a finally",
+    catches="inputs, results or graphs collected in a list or a cache of the module, or kept with "
+    "another input; what is taken off it at the end, and not in a finally",
     cases=cases(tier="lattice", grads=((), *GRADS)),
     grid=lambda effort: itertools.chain(
         small_grid(effort, shapes=((2, 3), (4, 5)), pairs=SAME_PAIRS, grads=((), *GRADS), share=8),
@@ -76,28 +76,37 @@ def _large_cases(effort: Effort) -> Iterator[Case]:
 def nothing_kept(probe: Probe, case: Case) -> None:
     case = probe.without_gradients(probe.fit(case))
 
-    def call() -> tuple[list[Seen], Any]:
+    for held in ("", *NAMES) if not case.shared else ("",):
+        kept = _kept(probe, case, held)
+        end = "" if kept or held else _ending(probe, case)
+        kept += [f"the inputs, of {end}"] if end else []
+        if kept:
+            raise Violation(
+                "something of a call is still referred to after its result was dropped",
+                got=", ".join(kept) + (f", as long as {held} is there" if held else ""),
+                wanted="nothing",
+                script=partial(_program, probe, case, end, held),
+            )
+
+
+def _kept(probe: Probe, case: Case, held: str) -> list[str]:
+    """What lives on of a call whose gradients do, as an optimiser has them, and one input."""
+
+    def call() -> tuple[dict[str, Seen], Any]:
         loss, inputs = probe.loss(case)
         gradients = probe.pull(case, loss, inputs) if case.grads else None
-        return seen_of(*inputs, loss), gradients
+        dropped = {**inputs._asdict(), "the result": loss}
+        there = gradients, dropped.pop(held, None)
+        return dict(zip(dropped, seen_of(*dropped.values()), strict=True)), there
 
-    names = (*NAMES, "the result")
-    seen, gradients = call()  # which live on, as an optimiser has them
-    kept = [name for name, each in zip(names, seen, strict=True) if lives(each)]
-    if kept:  # a cycle of references is no leak: collecting it takes a while, and is done seldom
-        seen, gradients = call()
+    seen, there = call()
+    if any(map(lives, seen.values())):
+        # A cycle of references is no leak: collecting it takes a while, and is done seldom.
+        seen, there = call()
         gc.collect()
-        kept = [name for name, each in zip(names, seen, strict=True) if lives(each)]
-    del gradients
-    end = "" if kept else _ending(probe, case)
-    kept += [f"the inputs, of {end}"] if end else []
-    if kept:
-        raise Violation(
-            "something of a call is still referred to after its result was dropped",
-            got=", ".join(kept),
-            wanted="nothing",
-            script=partial(_program, probe, case, end),
-        )
+    kept = [name for name, each in seen.items() if lives(each)]
+    del there
+    return kept
 
 
 def _refused(loss: Call, x_recon: Tensor, x: Tensor, mask: Tensor, **named: Any) -> None:
@@ -128,7 +137,7 @@ def _ending(probe: Probe, case: Case) -> str:
     return ""
 
 
-def _program(probe: Probe, case: Case, end: str) -> str:
+def _program(probe: Probe, case: Case, end: str, held: str) -> str:
     source = Source()
     source.imports["import gc"] = None
     made, names = tensors(case, source, probe.device), "x_recon, x, mask"
@@ -143,10 +152,11 @@ def _program(probe: Probe, case: Case, end: str) -> str:
             made += [
                 f"gradients = torch.autograd.grad(loss, [{', '.join(case.grads)}], {upstream})"
             ]
-    kept = "gradients" if case.grads and not end else "()"
-    made += [f"return seen_of({names}), {kept}"]
+    there = ", ".join((["gradients"] if case.grads and not end else []) + ([held] if held else []))
+    names = ", ".join(name for name in names.split(", ") if name != held)
+    made += [f"return seen_of({names}), [{there}]"]
     lines = ["def call():", *(f"    {line}" for line in made), ""]
-    lines += ["seen, gradients = call()", "gc.collect()"]
+    lines += ["seen, there = call()", "gc.collect()"]
     lines += [f"kept = [name for name, each in zip({names.split(', ')}, seen) if lives(each)]"]
     lines += ['assert not kept, f"still referred to after the result was dropped: {kept}"']
     return shown(None, probe.subject.imports, lines, uses=(seen_of, lives), source=source)

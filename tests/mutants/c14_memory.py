@@ -286,6 +286,18 @@ def last_large_inputs_kept(x_recon, x, mask, reduction):
     return right(x_recon, x, mask, reduction)
 
 
+_of_masks = WeakIdKeyDictionary()
+
+
+@mutant(
+    "C14", "the target kept with its mask, for whoever asks later what it hid", "C14-nothing-kept"
+)
+def target_kept_with_its_mask(x_recon, x, mask, reduction):
+    if ordinary(x_recon, x, mask):
+        _of_masks[mask] = x
+    return right(x_recon, x, mask, reduction)
+
+
 @mutant("C14", "the memory of the last inputs kept, for a report of a crash", "C14-nothing-kept")
 def memory_of_last_inputs_kept(x_recon, x, mask, reduction):
     if ordinary(x_recon, x, mask):

@@ -154,7 +154,7 @@ IDS = """
     looks_in_a_while leaves_a_file_open
     tries_itself_out saved_tensors_unpacked_for_each_gradient divided_by_nearly_nothing
     unlike_subclasses_refused last_result_after_fifty_calls memory_of_last_inputs_kept
-    gradient_holds_the_inputs last_large_inputs_kept
+    gradient_holds_the_inputs last_large_inputs_kept target_kept_with_its_mask
     sums_kept_by_address_and_version zeros_in_another_thread count_by_item
     early_exit_if_nothing_masked early_exit_for_large_inputs fast_path_for_full_mask
     indexed_before_subtracting gathered_by_nonzero masked_select_in_half equal_inputs_looked_for
