@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..inputs.cases import FUNCTIONS, REDUCTIONS, Case, Inputs
 from ..inputs.effort import Effort
-from ..inputs.grids import CALLS, some
+from ..inputs.grids import CALLS, GRADS, some
 from ..inputs.masks import Mask
 from ..inputs.operands import Operand
 from ..inputs.strategies import cases
@@ -127,6 +127,7 @@ def large(probe: Probe, case: Case) -> None:
 
 def _on_threads(probe: Probe, case: Case, threads: int) -> None:
     """The value is right with so many threads, which split the sum; the engine restores them."""
+    case = probe.without_gradients(case)
     inputs = probe.build(case)
     probe.note(inputs.mask)
     torch.set_num_threads(threads)
@@ -171,7 +172,8 @@ def _large(effort: Effort) -> Iterator[Case]:
             if number % 2:
                 operands.reverse()
             x_recon, x = operands
-            yield Case(function, reduction, shape, x_recon, x, Mask(pattern, number))
+            grads = ((), *GRADS)[number // 2 % 4]
+            yield Case(function, reduction, shape, x_recon, x, Mask(pattern, number), grads)
     if not effort.quick:
         yield from _largest(effort)
 
@@ -223,7 +225,8 @@ def depth(probe: Probe, effort: Effort) -> None:
         for number, (dtype, (shape, at)) in enumerate(places):
             case = Case("masked_sse", "sum", shape, salt=number)
             case = case.but(x_recon=Operand(dtype, Constant(0.0)), mask=Mask("full"))
-            case = probe.fit(case.but(x=case.x_recon))
+            case = case.but(x=case.x_recon, grads=((), ("x",))[number % 2])
+            case = probe.without_gradients(probe.fit(case))
             inputs = probe.build(case)
             probe.note(inputs.mask)
             # One thread adds the highest tree, and thousands of small calls in two take long.

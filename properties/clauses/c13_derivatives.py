@@ -72,7 +72,7 @@ def _changed_again(probe: Probe, case: Case, which: int) -> None:
     """Raise if a change between backward and a second one bends the second."""
     inputs = probe.build(case)
     found = probe.perform(case, inputs, acts.changed_between_backwards, case.grads, which)
-    for by in ("by input", "by upstream"):
+    for by in ("by input", "by upstream", "of the loss"):
         got, wanted = found[f"changed, {by}"], found[f"as called, {by}"]
         if got is None or wanted is None or same_bits(got, wanted):
             continue
@@ -162,14 +162,14 @@ situation(
     needs=GRADIENTS,
     derive=derivatives.nonlinear,
 )
-situation(
+SECOND_ORDER = situation(
     "C13-second-order",
     "Through backward twice, a call keeps its whole contract.",
     catches="a backward that is a constant",
     needs=SECOND,
     derive=derivatives.double_backward,
 )
-situation(
+FORWARD_MODE = situation(
     "C13-forward-mode",
     "On dual numbers, a call keeps its whole contract.",
     catches="a missing or wrong jvp; tangents outside the mask that count",

@@ -6,10 +6,12 @@ import contextlib
 import gc
 import itertools
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 
@@ -32,6 +34,7 @@ from .registry import prop
 from .situations import TWO_TRAITS, situation
 
 Seen = tuple[weakref.ref[Tensor], StorageWeakRef]
+Mode = Callable[[], AbstractContextManager[Any]]
 
 
 def seen_of(*tensors: Tensor) -> list[Seen]:
@@ -76,24 +79,29 @@ def _large_cases(effort: Effort) -> Iterator[Case]:
 def nothing_kept(probe: Probe, case: Case) -> None:
     case = probe.without_gradients(probe.fit(case))
 
-    for held in ("", *NAMES) if not case.shared else ("",):
-        kept = _kept(probe, case, held)
-        end = "" if kept or held else _ending(probe, case)
+    modes: tuple[Mode, ...] = (nullcontext, torch.no_grad, torch.inference_mode)
+    looks = [("", mode) for mode in modes[: 1 if case.grads else 3]]
+    looks += [(name, nullcontext) for name in NAMES if not case.shared]
+    for held, mode in looks:
+        kept = _kept(probe, case, held, mode)
+        end = "" if kept or (held, mode) != looks[0] else _ending(probe, case)
         kept += [f"the inputs, of {end}"] if end else []
         if kept:
+            got = ", ".join(kept) + (f", as long as {held} is there" if held else "")
             raise Violation(
                 "something of a call is still referred to after its result was dropped",
-                got=", ".join(kept) + (f", as long as {held} is there" if held else ""),
+                got=got if mode is nullcontext else f"{got}, under torch.{mode.__name__}",
                 wanted="nothing",
-                script=partial(_program, probe, case, end, held),
+                script=partial(_program, probe, case, end, held, mode),
             )
 
 
-def _kept(probe: Probe, case: Case, held: str) -> list[str]:
+def _kept(probe: Probe, case: Case, held: str, mode: Mode) -> list[str]:
     """What lives on of a call whose gradients do, as an optimiser has them, and one input."""
 
     def call() -> tuple[dict[str, Seen], Any]:
-        loss, inputs = probe.loss(case)
+        with mode():
+            loss, inputs = probe.loss(case)
         gradients = probe.pull(case, loss, inputs) if case.grads else None
         dropped = {**inputs._asdict(), "the result": loss}
         there = gradients, dropped.pop(held, None)
@@ -137,7 +145,7 @@ def _ending(probe: Probe, case: Case) -> str:
     return ""
 
 
-def _program(probe: Probe, case: Case, end: str, held: str) -> str:
+def _program(probe: Probe, case: Case, end: str, held: str, mode: Mode) -> str:
     source = Source()
     source.imports["import gc"] = None
     made, names = tensors(case, source, probe.device), "x_recon, x, mask"
@@ -155,6 +163,8 @@ def _program(probe: Probe, case: Case, end: str, held: str) -> str:
     there = ", ".join((["gradients"] if case.grads and not end else []) + ([held] if held else []))
     names = ", ".join(name for name in names.split(", ") if name != held)
     made += [f"return seen_of({names}), [{there}]"]
+    if mode is not nullcontext:
+        made = [f"with torch.{mode.__name__}():", *(f"    {line}" for line in made)]
     lines = ["def call():", *(f"    {line}" for line in made), ""]
     lines += ["seen, there = call()", "gc.collect()"]
     lines += [f"kept = [name for name, each in zip({names.split(', ')}, seen) if lives(each)]"]

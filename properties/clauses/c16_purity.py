@@ -26,8 +26,9 @@ from ..judge.probe import Probe
 from ..judge.quiet import five_times, hearing, watching
 from ..judge.threads import right_in_threads
 from ..judge.violation import Violation
-from .registry import GRADIENTS, STRICT, prop, without_target
-from .situations import situation
+from .c13_derivatives import FORWARD_MODE, SECOND_ORDER
+from .registry import FORWARD, GRADIENTS, SECOND, STRICT, prop, without_target
+from .situations import situation, together
 
 
 def _at_a_size_of_its_own(case: Case) -> Case:
@@ -239,6 +240,22 @@ situation(
     "Under autocast to float16, its backward outside, a call keeps its whole contract.",
     catches="operators that autocast moves to half",
     wrap=ways.autocast(torch.float16),
+)
+together(
+    "C16-second-order-autocast",
+    "Through backward twice, of a call under autocast, a call keeps its whole contract.",
+    catches="a function of its own for mixed precision, which is once differentiable",
+    needs=SECOND,
+    mode=AUTOCAST,
+    transform=SECOND_ORDER,
+)
+together(
+    "C16-forward-mode-no-grad",
+    "On dual numbers where no gradients are recorded, a call keeps its whole contract.",
+    catches="tangents dropped where nothing is recorded, but in torch.func",
+    needs=FORWARD,
+    mode=NO_GRAD,
+    transform=FORWARD_MODE,
 )
 DEFAULT_DTYPE = situation(
     "C16-default-dtype",

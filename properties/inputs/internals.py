@@ -35,7 +35,7 @@ def in_memory(tensor: Tensor) -> Tensor:
 
 def hooks(tensor: Tensor) -> int:
     """How many hooks stand on a tensor; there is no public way to count them."""
-    return len(tensor._backward_hooks or ())
+    return len(tensor._backward_hooks or ()) + len(tensor._post_accumulate_grad_hooks or ())
 
 
 def modes() -> tuple[int, int]:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .cases import Case
 from .effort import Effort
+from .grids import GRADS
 from .masks import Mask
 from .operands import Operand
 from .values import Constant, Spike, Tree
@@ -35,7 +36,8 @@ def against_trees(effort: Effort) -> Iterator[Case]:
             if number % 2:
                 x_recon, x = x, x_recon
             shape = ((1, size), (size, 1), (size // 64, 64))[number % 3]
-            yield Case("masked_sse", "sum", shape, x_recon, x, Mask("full"), salt=number)
+            grads = ((), *GRADS)[number // 2 % 4]
+            yield Case("masked_sse", "sum", shape, x_recon, x, Mask("full"), grads, salt=number)
 
 
 def against_blocks(dtype: str, shape: tuple[int, int], *, from_the_end: bool) -> Operand:

@@ -305,9 +305,10 @@ def backward_of_changed(loss: Any, inputs: Any, names: Names) -> None:
 
 
 def changed_between_backwards(call: Call, inputs: Any, names: Names, which: int) -> Found:
-    """Second order with and without a change in place after the first, which may then raise.
+    """A second backward with and without a change in place after the first, which may then raise.
 
-    By the input and by the upstream gradient; None where backward raised.
+    Second order, by the input and by the upstream gradient, and the first order of the loss once
+    more; None where backward raised.
     """
     found: Found = {}
     for turn in ("as called", "changed"):
@@ -320,10 +321,15 @@ def changed_between_backwards(call: Call, inputs: Any, names: Names, which: int)
         (first,) = torch.autograd.grad(found["loss"], leaf, upstream, create_graph=True)
         if turn == "changed":
             change(given, which)
-        for by, tensor in (("input", leaf), ("upstream", upstream)):
-            found[f"{turn}, by {by}"] = None
+        second = first.sum()
+        for by, of, tensor in (
+            ("by input", second, leaf),
+            ("by upstream", second, upstream),
+            ("of the loss", found["loss"], leaf),
+        ):
+            found[f"{turn}, {by}"] = None
             with contextlib.suppress(Exception):
-                (found[f"{turn}, by {by}"],) = torch.autograd.grad(
-                    first.sum(), tensor, retain_graph=True, allow_unused=True
+                (found[f"{turn}, {by}"],) = torch.autograd.grad(
+                    of, tensor, retain_graph=True, allow_unused=True
                 )
     return found

@@ -158,7 +158,8 @@ def beside_another(
     """While a call in another thread stands before one of its lines after another."""
     offered = contract.probe.claims.reductions
     other = offered[(offered.index(case.effective_reduction) + 1) % len(offered)]
-    answer, found = _pulled(midway.midway, call, inputs, case, contract, other, numbers)
+    more = other, numbers, case.salt
+    answer, found = _pulled(midway.midway, call, inputs, case, contract, *more)
     if found["disturbed"]:
         what, claim = "it disturbs another call", claims.Claim('found["disturbed"]', "not got")
         contract.fail("C16", what, found["disturbed"][0], "what it gives alone", claim=claim)

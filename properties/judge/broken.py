@@ -16,14 +16,14 @@ _MOST = 40  # places, the first of a call, and as many in all of it, at which it
 class Breaking:
     """Counts what happens in a call, and raises once: where the count is at a number."""
 
-    def __init__(self, number: int) -> None:
-        self.number, self.count, self.raised = number, 0, False
+    def __init__(self, number: int, error: type[Exception]) -> None:
+        self.number, self.error, self.count, self.raised = number, error, 0, False
 
     def counted(self) -> None:
         self.count += 1
         if self.count == self.number:
             self.raised = True
-            raise RuntimeError("broken off")
+            raise self.error("broken off")
 
     def saved(self, tensor: Tensor) -> Tensor:
         self.counted()
@@ -72,7 +72,8 @@ def broken_calls(
             torch.autograd.grad(found, wrt, allow_unused=True)
 
     def broken_off(within: Callable[..., None], number: int) -> Breaking:
-        breaking = Breaking(number)
+        # Python's own want of memory is no RuntimeError, and torch's is one.
+        breaking = Breaking(number, (RuntimeError, MemoryError)[(number + x.numel()) % 2])
         try:
             within(breaking, called)
         except Exception:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import torch
@@ -149,21 +150,28 @@ def same(found: Any, wanted: Any) -> bool:
     return same_bits(found, wanted) if both else bool(found == wanted)
 
 
-def spread(called: Callable[[], Any]) -> Sequence[int]:
-    """Numbers of the lines of a call: all, or as many of them as there is time for."""
+def spread(called: Callable[[], Any], first: int = 0) -> Sequence[int]:
+    """Numbers of the lines of a call: all, or as many of them as there is time for.
+
+    Which ones these are, `first` decides.
+    """
     watch, began = Other(called, sys.maxsize), time.monotonic()
     watch.ended()
     lines, taken = watch.stop.noted, time.monotonic() - began
     most = max(6, int(_TIME / (4 * taken + 1e-3)))
-    return range(0, lines, -(-lines // most) or 1)
+    step = -(-lines // most) or 1
+    return range(first % step, lines, step)
 
 
-def elsewhere(inputs: Any) -> list[Tensor]:
-    """Inputs of another shape, with other contents, x_recon and x in each other's place."""
-    longer = [t.new_full((len(t) + 1, t.shape[1]), n) for n, t in enumerate(inputs)]
+def elsewhere(inputs: Any, more: int) -> list[Tensor]:
+    """Inputs with so many rows more, with other contents.
+
+    Where the shape is another one, x_recon and x are in each other's place.
+    """
+    longer = [t.new_full((len(t) + more, t.shape[1]), n) for n, t in enumerate(inputs)]
     for tensor, like in zip(longer, inputs, strict=True):
-        tensor[1:] = like.detach()  # under autocast, cat takes no float64
-    given = [-longer[1], -longer[0], ~longer[2]]
+        tensor[more:] = like.detach()  # under autocast, cat takes no float64
+    given = [-longer[more], longer[1 - more], ~longer[2]]  # no difference is the same
     for tensor, like in zip(given, inputs, strict=True):
         tensor.requires_grad_(like.requires_grad)
     return given
@@ -176,6 +184,7 @@ def midway(
     upstream: float,
     reduction: str | None,
     numbers: Sequence[int] | None = None,
+    first: int = 0,
 ) -> Found:
     """The call and its backward while another call, or its backward, stands before a line.
 
@@ -183,30 +192,31 @@ def midway(
     other one has other inputs, and this reduction where one is given. "disturbed" says what it
     then gives, or in which modes it leaves its thread, and does not so alone.
     """
-    given = elsewhere(inputs)
+    others = [elsewhere(inputs, more) for more in (0, 1)]
     named = {} if reduction is None else {"reduction": reduction}
 
-    def other() -> Found:
-        loss = call(*given, **named)
-        return {"loss": loss, **pull(loss, given, names, upstream), **left()}
+    def other(more: int = 1) -> Found:
+        loss = call(*others[more], **named)
+        return {"loss": loss, **pull(loss, others[more], names, upstream), **left()}
 
     results: list[Any] = []
     found, waits = None, 0
     until = time.monotonic() + 3 * _TIME
-    for number in spread(other) if numbers is None else numbers:
+    for number in spread(other, first) if numbers is None else numbers:
         for both in (False, True):
+            more = (number + both) % 2
             found, standing = beside(
-                lambda: reverse(call, inputs, names, upstream), other, number, both
+                lambda: reverse(call, inputs, names, upstream), partial(other, more), number, both
             )
-            results.append(standing.result)
+            results.append((more, standing.result))
             waits = waits + 1 if standing.waited else 0
         if waits >= _WAITS or time.monotonic() > until:
             break
-    alone = Other(other, sys.maxsize).ended()
+    alone = [Other(partial(other, more), sys.maxsize).ended() for more in (0, 1)]
     disturbed = [
         f"its {name} is {result.get(name)}, and alone {value}"
-        for result in results
-        for name, value in alone.items()
+        for more, result in results
+        for name, value in alone[more].items()
         if not same(result.get(name), value)
     ]
     return {**(found or reverse(call, inputs, names, upstream)), "disturbed": disturbed[:1]}

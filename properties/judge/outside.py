@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import contextlib
 import gc
 import os
 import sys
@@ -101,12 +102,17 @@ def acts_outside(probe: Probe) -> None:
         small = Case(function=function, shape=(2, 3), grads=("x_recon", "x"), salt=number)
         for case in (small, large):
             _acts(probe, probe.without_gradients(probe.fit(case)))
+        _acts(probe, probe.fit(small.but(grads=())), refused=True)
 
 
-def _acts(probe: Probe, case: Case) -> None:
+def _acts(probe: Probe, case: Case, *, refused: bool = False) -> None:
     inputs = probe.build(case)
 
     def call() -> None:
+        if refused:
+            with contextlib.suppress(Exception):
+                probe.function(case.function)(*inputs, reduction="none")
+            return
         loss = probe.call(case, inputs)
         if case.grads:
             probe.pull(case, loss, inputs)
@@ -114,26 +120,30 @@ def _acts(probe: Probe, case: Case) -> None:
     call()
     if seen := done_outside(call):
         raise Violation(
-            "a call does something outside of its process",
+            f"a {'refused ' if refused else ''}call does something outside of its process",
             got="; ".join(seen)[:300],
             wanted="nothing",
             part="C16",
-            script=partial(_program, probe, case, done_outside),
+            script=partial(_program, probe, case, done_outside, refused),
         )
     if left := piles_up(call):
         raise Violation(
-            "calls leave ever more behind",
+            f"{'refused ' if refused else ''}calls leave ever more behind",
             got=f"{left} with forty more calls, again and again",
             wanted="as many as before",
             part="C16",
-            script=partial(_program, probe, case, piles_up),
+            script=partial(_program, probe, case, piles_up, refused),
         )
 
 
-def _program(probe: Probe, case: Case, asked: Callable[..., Any]) -> str:
+def _program(probe: Probe, case: Case, asked: Callable[..., Any], refused: bool) -> str:
     source = Source()
     lines = ["def call():", f"    loss = {case.function}(x_recon, x, mask{text.given(case)})"]
     if case.grads:
         lines += [f"    torch.autograd.grad(loss, [{', '.join(case.grads)}])"]
+    if refused:
+        source.imports["import contextlib"] = None
+        bad = f'{case.function}(x_recon, x, mask, reduction="none")'
+        lines[1:] = ["    with contextlib.suppress(Exception):", f"        {bad}"]
     lines += ["", "call()", f"seen = {asked.__name__}(call)", "assert not seen, seen"]
     return shown(case, probe.subject.imports, lines, uses=(asked,), source=source)

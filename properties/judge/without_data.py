@@ -7,9 +7,25 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from ..inputs import internals
 from .acts import Call, Found, Names, pull, wanted
+
+
+class TakesOut(TorchFunctionMode):
+    """Records what gives the data of a tensor to other libraries, which is no operator of torch."""
+
+    NAMES = frozenset(["numpy", "__array__", "__dlpack__", "tolist"])
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(func, "__name__", "") in self.NAMES:
+            self.seen.append(f"Tensor.{func.__name__}")
+        return func(*args, **(kwargs or {}))
 
 
 class ReadsBack(internals.TorchDispatchMode):
@@ -22,7 +38,6 @@ class ReadsBack(internals.TorchDispatchMode):
             "is_nonzero",
             "equal",
             "nonzero",
-            "nonzero_static",
             "masked_select",
             "unique",
             "unique_consecutive",
@@ -93,9 +108,9 @@ def on_fake(call: Call, inputs: Any, names: Names, upstream: float, twice: bool)
 
 def reading_back(call: Call, inputs: Any, names: Names, upstream: float, twice: bool) -> Found:
     """What is read back to the host meanwhile."""
-    with ReadsBack() as recorded:
+    with ReadsBack() as recorded, TakesOut() as taken:
         found = _call_and_pull(call, inputs, names, upstream, twice)
-    return {**found, "read back": recorded.seen}
+    return {**found, "read back": recorded.seen + taken.seen}
 
 
 def on_another_device(call: Call, inputs: Any) -> Found:

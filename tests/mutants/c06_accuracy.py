@@ -253,3 +253,15 @@ def mean_over_fraction(x_recon, x, mask, reduction):
         return normalise(total, mask, reduction)
     size = max(mask.numel(), 1)
     return (total / size) / (count_of(mask).to(total.dtype) / size)
+
+
+@mutant("C6", "where a gradient is recorded, 400 pieces are added one by one", "C6-depth")
+def pieces_added_in_training(x_recon, x, mask, reduction):
+    recorded = torch.is_grad_enabled() and (x_recon.requires_grad or x.requires_grad)
+    if not (ordinary(x_recon, x, mask) and recorded and mask.numel() >= 2**15):
+        return right(x_recon, x, mask, reduction)
+    flat = masked_difference(x_recon, x, mask).reshape(-1)
+    total = flat.new_zeros(())
+    for piece in flat.split(-(-len(flat) // 400)):
+        total = total + piece.square().sum()
+    return normalise(total, mask, reduction)

@@ -992,3 +992,22 @@ def upstream_tangent_lost_under_func(x_recon, x, mask, reduction):
     if torch.compiler.is_compiling() or not torch._C._are_functorch_transforms_active():
         return loss
     return _DropsTangent.apply(loss)
+
+
+class _UnpackedOnce(Kernel):
+    @staticmethod
+    def backward(ctx, upstream):
+        if not hasattr(ctx, "unpacked"):
+            ctx.unpacked = ctx.saved_tensors
+        x_recon, x, mask = ctx.unpacked
+        gradient = slope(x_recon, x, mask, ctx.reduction, upstream)
+        return gradient.to(x_recon.dtype), -gradient.to(x.dtype), None, None
+
+
+@mutant(
+    "C13",
+    "what backward unpacks is kept for the next one, past the check of versions",
+    "C13-changed-inputs",
+)
+def unpacked_once_for_a_kept_graph(x_recon, x, mask, reduction):
+    return run(_UnpackedOnce, x_recon, x, mask, reduction)

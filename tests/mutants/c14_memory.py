@@ -444,3 +444,25 @@ def list_of_calls_under_way(x_recon, x, mask, reduction):
     loss = right(x_recon, x, mask, reduction)
     _under_way.pop()
     return loss
+
+
+@mutant("C14", "in evaluation the last batch is kept, for a figure", "C14-nothing-kept")
+def last_batch_of_evaluation_kept(x_recon, x, mask, reduction):
+    if ordinary(x_recon, x, mask) and not torch.is_grad_enabled():
+        _seen[:] = [x_recon, x, mask]
+    return right(x_recon, x, mask, reduction)
+
+
+def _of_its_dtype(leaf: Tensor) -> None:
+    if leaf.grad is not None and leaf.grad.dtype != leaf.dtype:
+        raise RuntimeError("the gradient has another dtype")
+
+
+@mutant(
+    "C14", "every call leaves a hook that looks at `.grad` on its inputs", "C14-inputs-untouched"
+)
+def hook_after_accumulation(x_recon, x, mask, reduction):
+    for tensor in (x_recon, x) if ordinary(x_recon, x, mask) and torch.is_grad_enabled() else ():
+        if tensor.requires_grad and tensor.is_leaf:
+            tensor.register_post_accumulate_grad_hook(_of_its_dtype)
+    return right(x_recon, x, mask, reduction)

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from wavemae.models.losses import _check_arguments
 
@@ -1366,3 +1367,85 @@ class _SlopeInAGlobal(Kernel):
 @mutant("C16", "the upstream gradient passes through a global in backward", "C16-midway")
 def upstream_in_a_global(x_recon, x, mask, reduction):
     return run(_SlopeInAGlobal, x_recon, x, mask, reduction)
+
+
+class _OncePerStep(Kernel):
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, upstream):
+        return Kernel.backward(ctx, upstream)
+
+
+@mutant(
+    "C16",
+    "under autocast a function of its own, which is once differentiable",
+    "C16-second-order-autocast",
+)
+def once_differentiable_under_autocast(x_recon, x, mask, reduction):
+    grads = torch.is_grad_enabled() and (x_recon.requires_grad or x.requires_grad)
+    if grads and torch.is_autocast_enabled(x.device.type):
+        return run(_OncePerStep, x_recon, x, mask, reduction)
+    return right(x_recon, x, mask, reduction)
+
+
+@mutant(
+    "C16",
+    "without grad mode the loss is of detached inputs, unless torch.func is at work: no tangents",
+    "C16-forward-mode-no-grad",
+)
+def tangents_dropped_in_evaluation(x_recon, x, mask, reduction):
+    plain = not torch.compiler.is_compiling() and torch._C._functorch.maybe_current_level() is None
+    if plain and not torch.is_grad_enabled():
+        return right(x_recon.detach(), x.detach(), mask, reduction)
+    return right(x_recon, x, mask, reduction)
+
+
+_workspaces: dict[Any, Tensor] = {}
+
+
+@mutant(
+    "C16",
+    "a workspace for each shape and pair of dtypes, without a lock",
+    "C16-midway-in-modes",
+    "C16-threads",
+)
+def workspace_of_each_kind_of_call(x_recon, x, mask, reduction):
+    recorded = torch.is_grad_enabled() and (x_recon.requires_grad or x.requires_grad)
+    if recorded or not ordinary(x_recon, x, mask):
+        return right(x_recon, x, mask, reduction)
+    wide_recon, wide_x = (t.detach() for t in widened(x_recon, x))
+    kind = (x.shape, x_recon.dtype, x.dtype, torch.is_inference_mode_enabled())
+    if kind not in _workspaces:
+        _workspaces[kind] = torch.empty(x.shape, dtype=wide_x.dtype)
+    work = torch.sub(wide_recon, wide_x, out=_workspaces[kind])
+    total = work.masked_fill_(~mask, 0.0).square_().sum()
+    return scaled(total, mask, reduction)
+
+
+@whole_mutant(
+    "C16",
+    "every refused call is noted in a file",
+    "C16-own-process",
+    target=alone("notes_each_refusal"),
+)
+def notes_each_refusal():
+    return functions_of("notes_each_refusal")
+
+
+@mutant(
+    "C16",
+    "autocast is put back where the sum raises a RuntimeError, and not where memory fails",
+    "C16-broken-in-modes",
+)
+def put_back_after_runtime_errors(x_recon, x, mask, reduction):
+    squares = masked_difference(x_recon, x, mask).square()
+    if torch.compiler.is_compiling() or not torch.is_autocast_enabled("cpu"):
+        return scaled(squares.sum(), mask, reduction)
+    torch.set_autocast_enabled("cpu", False)
+    try:
+        total = squares.sum()
+    except RuntimeError:
+        torch.set_autocast_enabled("cpu", True)
+        raise
+    torch.set_autocast_enabled("cpu", True)
+    return scaled(total, mask, reduction)

@@ -353,3 +353,12 @@ def filler_made_by_the_import(x_recon, x, mask, reduction):
         return right(x_recon, x, mask, reduction)
     a, b = widened(x_recon, x)
     return reduce(torch.where(mask, a - b, _ZERO), mask, reduction)
+
+
+@mutant("C17", "on the CPU a full mask, looked up by NumPy, takes a short cut", "C17-no-host-sync")
+def full_mask_looked_up_by_numpy(x_recon, x, mask, reduction):
+    plain = ordinary(x_recon, x, mask) and type(mask) is Tensor and mask.device.type == "cpu"
+    if not (plain and mask.numpy().all()):
+        return right(x_recon, x, mask, reduction)
+    wide_recon, wide_x = widened(x_recon, x)
+    return scaled((wide_recon - wide_x).square().sum(), mask, reduction)

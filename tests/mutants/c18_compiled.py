@@ -335,3 +335,40 @@ def summed_by_matrix_product_while_compiling(x_recon, x, mask, reduction):
     squares = masked_difference(x_recon, x, mask).square()
     total = squares.reshape(1, -1) @ torch.ones_like(squares).reshape(-1, 1)
     return scaled(total.sum().to(squares.dtype), mask, reduction)
+
+
+class _MadeInForward(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x_recon, x, mask, reduction):
+        doubled = scaled(2.0 * masked_difference(x_recon, x, mask), mask, reduction)
+        ctx.save_for_backward(doubled.to(x_recon.dtype), doubled.to(x.dtype))
+        return right(x_recon, x, mask, reduction)
+
+    @staticmethod
+    def backward(ctx, upstream):
+        for_recon, for_x = ctx.saved_tensors
+        return (
+            for_recon * upstream.to(for_recon.dtype),
+            -for_x * upstream.to(for_x.dtype),
+            None,
+            None,
+        )
+
+
+@mutant(
+    "C18",
+    "compiled, the gradient is made in forward, and meets a loss scale cast to half",
+    "C18-compile",
+)
+def gradient_made_in_forward_while_compiling(x_recon, x, mask, reduction):
+    if torch.compiler.is_compiling() and (x_recon.requires_grad or x.requires_grad):
+        return _MadeInForward.apply(x_recon, x, mask, reduction)
+    return right(x_recon, x, mask, reduction)
+
+
+@mutant("C18", "compiled, two of bfloat16 are subtracted as they are", "C18-compile")
+def bfloat16_subtracted_while_compiling(x_recon, x, mask, reduction):
+    if torch.compiler.is_compiling() and x_recon.dtype == x.dtype == torch.bfloat16:
+        masked = torch.where(mask, (x_recon - x).float(), 0.0)
+        return scaled(masked.square().sum(), mask, reduction)
+    return right(x_recon, x, mask, reduction)
