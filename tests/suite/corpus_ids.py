@@ -152,9 +152,13 @@ IDS = """
     warns_of_large_inputs one_autocast_object
     threads_of_a_custom_forward_lost kept_before_it_is_filled notes_each_call
     looks_in_a_while leaves_a_file_open
+    once_differentiable_under_autocast tangents_dropped_in_evaluation
+    workspace_of_each_kind_of_call notes_each_refusal put_back_after_runtime_errors
     tries_itself_out saved_tensors_unpacked_for_each_gradient divided_by_nearly_nothing
     unlike_subclasses_refused last_result_after_fifty_calls memory_of_last_inputs_kept
     gradient_holds_the_inputs last_large_inputs_kept target_kept_with_its_mask
+    last_batch_of_evaluation_kept hook_after_accumulation pieces_added_in_training
+    unpacked_once_for_a_kept_graph full_mask_looked_up_by_numpy
     sums_kept_by_address_and_version zeros_in_another_thread count_by_item
     early_exit_if_nothing_masked early_exit_for_large_inputs fast_path_for_full_mask
     indexed_before_subtracting gathered_by_nonzero masked_select_in_half equal_inputs_looked_for
@@ -170,6 +174,7 @@ IDS = """
     compiled_reconstruction_rounded compiled_batch_mean_detaches compiled_batch_mean_of_length
     exported_half_not_widened exported_path_multiplies_by_mask export_refused
     compiled_count_is_int custom_op_without_fake_rule compiled_op_without_gradient
+    gradient_made_in_forward_while_compiling bfloat16_subtracted_while_compiling
     one_row_squeezed_while_compiling x_taken_for_x_recon_while_compiling
     function_without_setup_context function_without_vmap_rule function_without_jvp
     vmap_rule_adds_up_the_batch vmap_rule_ignores_in_dims vmap_rule_counts_shared_mask_by_row

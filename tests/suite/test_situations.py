@@ -19,7 +19,9 @@ from wavemae.properties.inputs.dimensions import ARRAYS, Offered, levels_of, tog
 from wavemae.properties.inputs.rows import case_of, rows
 from wavemae.properties.judge import ambient
 from wavemae.properties.judge.broken import broken_calls
+from wavemae.properties.judge.contract import truth
 from wavemae.properties.judge.oracle import sum_of_squares
+from wavemae.properties.run.engine import effort
 
 from wavemae.models.losses import masked_mse, masked_sse
 
@@ -73,6 +75,17 @@ def test_only_what_is_offered_is_asked(offered: Offered) -> None:
             assert case.effective_reduction in offered.reductions
             assert {case.x_recon.dtype, case.x.dtype} <= set(offered.dtypes)
             assert offered.gradients or not case.grads
+
+
+_UNDRAWN = [i for i in SITUATIONS if PROPERTIES[i].cases is None and not PROPERTIES[i].empty]
+
+
+@pytest.mark.parametrize("identifier", _UNDRAWN)
+def test_a_few_cases_show_something(identifier: str) -> None:
+    """Under no seed does the quick profile pick masks alone that select nothing."""
+    for seed in range(20):
+        cases = SITUATIONS[identifier].cases(Offered(), effort("quick", seed))
+        assert any(truth(case).selected for _, case in cases), seed
 
 
 def test_cases_travel() -> None:
