@@ -28,7 +28,7 @@ from ..judge.threads import right_in_threads
 from ..judge.violation import Violation
 from .c13_derivatives import FORWARD_MODE, SECOND_ORDER
 from .registry import FORWARD, GRADIENTS, SECOND, STRICT, prop, without_target
-from .situations import situation, together
+from .situations import situation
 
 
 def _at_a_size_of_its_own(case: Case) -> Case:
@@ -235,27 +235,11 @@ AUTOCAST = situation(
     catches="operators that autocast moves to half",
     wrap=ways.autocast(torch.bfloat16),
 )
-situation(
+AUTOCAST_FLOAT16 = situation(
     "C16-autocast-float16",
     "Under autocast to float16, its backward outside, a call keeps its whole contract.",
     catches="operators that autocast moves to half",
     wrap=ways.autocast(torch.float16),
-)
-together(
-    "C16-second-order-autocast",
-    "Through backward twice, of a call under autocast, a call keeps its whole contract.",
-    catches="a function of its own for mixed precision, which is once differentiable",
-    needs=SECOND,
-    mode=AUTOCAST,
-    transform=SECOND_ORDER,
-)
-together(
-    "C16-forward-mode-no-grad",
-    "On dual numbers where no gradients are recorded, a call keeps its whole contract.",
-    catches="tangents dropped where nothing is recorded, but in torch.func",
-    needs=FORWARD,
-    mode=NO_GRAD,
-    transform=FORWARD_MODE,
 )
 DEFAULT_DTYPE = situation(
     "C16-default-dtype",
@@ -281,11 +265,41 @@ situation(
     catches="zeros, counts and scratch made without `device=`",
     wrap=ways.under(partial(torch.device, "meta")),
 )
-situation(
+DETERMINISTIC = situation(
     "C16-deterministic",
     "In deterministic mode, a call keeps its whole contract.",
     catches="memory that was never filled (deterministic mode fills it with NaN); a second path",
     around=ways.deterministic,
+)
+MODES = (AUTOCAST, AUTOCAST_FLOAT16, DEFAULT_DTYPE, DEFAULT_FLOAT16, DETERMINISTIC)
+IN_A_MODE = (
+    ways.autocast(torch.bfloat16),
+    ways.autocast(torch.float16),
+    ways.under(ways.default_dtype(torch.float64)),
+    ways.under(ways.default_dtype(torch.float16)),
+    ways.under(ways.deterministic),
+)
+WITHOUT_GRADIENTS = ways.under(torch.no_grad)
+situation(
+    "C16-second-order-in-modes",
+    "Through backward twice, of a call in one of its modes, a call keeps its whole contract.",
+    catches="a function of its own for mixed precision, which is once differentiable",
+    needs=SECOND,
+    wrap=ways.in_turn(*IN_A_MODE),
+    derive=SECOND_ORDER.derive,
+    made_of=(*MODES, SECOND_ORDER),
+)
+situation(
+    "C16-forward-mode-in-modes",
+    "On dual numbers, in no_grad or another of its modes, a call keeps its whole contract.",
+    catches="tangents dropped where nothing is recorded, but in torch.func; a function without a "
+    "jvp for mixed precision",
+    needs=FORWARD,
+    wrap=ways.in_turn(WITHOUT_GRADIENTS, *IN_A_MODE),
+    derive=FORWARD_MODE.derive,
+    only=FORWARD_MODE.only,
+    because=FORWARD_MODE.because,
+    made_of=(NO_GRAD, *MODES, FORWARD_MODE),
 )
 situation(
     "C16-anomaly-mode",

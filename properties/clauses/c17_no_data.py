@@ -103,9 +103,11 @@ def fake(probe: Probe, case: Case) -> None:
 @prop(
     "C17-no-host-sync",
     cost=10,
-    statement="No operator reads data back to the host, or makes a shape out of data.",
+    statement="No operator reads data back to the host, or makes a shape out of data, and which "
+    "operators run does not depend on it.",
     rationale="On a GPU each such read waits for all work queued before; a CUDA graph forbids it.",
-    catches="`.item()`, `bool(mask.any())`, `nonzero`, boolean indexing",
+    catches="`.item()`, `bool(mask.any())`, `nonzero`, boolean indexing; branches on what "
+    "NumPy, or a pointer, tells of the data",
     needs=("data_independent",),
     grid=lambda effort: small_grid(
         effort,
@@ -124,5 +126,13 @@ def no_host_sync(probe: Probe, case: Case) -> None:
             got=", ".join(found["read back"][:3]),
             wanted="no such operator",
             claim=claims.Claim('found["read back"]', "got == []"),
+            scene=probe.scene,
+        )
+    if found["other operators"]:
+        raise Violation(
+            "other data, of the same shapes and dtypes, lead to other operators",
+            got=", ".join(found["other operators"][:4]),
+            wanted="the same operators",
+            claim=claims.Claim('found["other operators"]', "got == []"),
             scene=probe.scene,
         )

@@ -20,8 +20,9 @@ from ..inputs.values import NAN, Constant, Lattice
 from ..judge import claims, compiling, ways
 from ..judge.probe import Probe
 from ..judge.program import Scene
+from ..judge.situation import both
 from ..judge.violation import Violation
-from .c16_purity import AUTOCAST
+from .c16_purity import AUTOCAST, IN_A_MODE, MODES, NO_GRAD, WITHOUT_GRADIENTS
 from .registry import prop
 from .situations import situation, together
 
@@ -211,6 +212,26 @@ ANY_SIZE = situation(
     simplify=False,
     refuses=False,
     draws=0,
+)
+situation(
+    "C18-modes",
+    "Compiled with dynamic shapes, in no_grad or another of its modes, a call keeps its contract.",
+    catches="a path for compilers alone, which counts in the default dtype, or saves where nothing "
+    "is recorded",
+    needs=("compile",),
+    cost=10,
+    wrap=both(ways.in_turn(WITHOUT_GRADIENTS, *IN_A_MODE[2:]), ways.compiled()),
+    around=internals.often_compiled,
+    prepare=ways.ready_to_compile,
+    array="compiled",
+    whole=True,
+    ordered=False,
+    quiet=False,
+    large=False,
+    simplify=False,
+    refuses=False,
+    draws=0,
+    made_of=(NO_GRAD, *MODES, ANY_SIZE),
 )
 situation(
     "C18-backward",

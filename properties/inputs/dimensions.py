@@ -60,6 +60,7 @@ FEW_DTYPES = (
     ("float32", "float64"),
     ("float16", "bfloat16"),
     ("float64", "bfloat16"),
+    ("float64", "float32"),
 )
 
 # What is left out of each dimension, or put in its place, by the name of an array.
@@ -71,7 +72,11 @@ _SMALL_CALLS = (
 )
 ARRAYS: dict[str, Mapping[str, tuple[Any, ...]]] = {
     "full": {},
-    "middle": {"dtypes": FEW_DTYPES, "shape": LEVELS["shape"][:10], "upstream": (1.0, -2.5, INF)},
+    "middle": {
+        "dtypes": FEW_DTYPES,
+        "shape": LEVELS["shape"][:10],
+        "upstream": (1.0, -2.5, 2.0**17, INF),
+    },
     "small": {
         "dtypes": FEW_DTYPES[:6],
         "shape": ((4, 5), (1, 1), (3, 0), (3, 3)),

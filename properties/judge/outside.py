@@ -10,8 +10,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
+
+import torch
 
 from ..inputs import text
 from ..inputs.cases import Case
@@ -113,7 +116,8 @@ def _acts(probe: Probe, case: Case, *, refused: bool = False) -> None:
             with contextlib.suppress(Exception):
                 probe.function(case.function)(*inputs, reduction="none")
             return
-        loss = probe.call(case, inputs)
+        with nullcontext() if case.grads else torch.no_grad():
+            loss = probe.call(case, inputs)
         if case.grads:
             probe.pull(case, loss, inputs)
 
@@ -138,9 +142,11 @@ def _acts(probe: Probe, case: Case, *, refused: bool = False) -> None:
 
 def _program(probe: Probe, case: Case, asked: Callable[..., Any], refused: bool) -> str:
     source = Source()
-    lines = ["def call():", f"    loss = {case.function}(x_recon, x, mask{text.given(case)})"]
+    made = f"{case.function}(x_recon, x, mask{text.given(case)})"
+    lines = ["def call():", "    with torch.no_grad():", f"        {made}"]
     if case.grads:
-        lines += [f"    torch.autograd.grad(loss, [{', '.join(case.grads)}])"]
+        pulled = f"    torch.autograd.grad(loss, [{', '.join(case.grads)}])"
+        lines[1:] = [f"    loss = {made}", pulled]
     if refused:
         source.imports["import contextlib"] = None
         bad = f'{case.function}(x_recon, x, mask, reduction="none")'

@@ -7,25 +7,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
 from ..inputs import internals
 from .acts import Call, Found, Names, pull, wanted
-
-
-class TakesOut(TorchFunctionMode):
-    """Records what gives the data of a tensor to other libraries, which is no operator of torch."""
-
-    NAMES = frozenset(["numpy", "__array__", "__dlpack__", "tolist"])
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: list[str] = []
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if getattr(func, "__name__", "") in self.NAMES:
-            self.seen.append(f"Tensor.{func.__name__}")
-        return func(*args, **(kwargs or {}))
+from .ways import deterministic
 
 
 class ReadsBack(internals.TorchDispatchMode):
@@ -52,9 +37,11 @@ class ReadsBack(internals.TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.seen: list[str] = []
+        self.operators: list[str] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func.overloadpacket.__name__
+        self.operators.append(str(func))
         by_mask = name in ("index", "index_put", "index_put_") and any(
             isinstance(i, Tensor) and i.dtype in (torch.bool, torch.uint8)
             for i in args[1]
@@ -68,14 +55,19 @@ class ReadsBack(internals.TorchDispatchMode):
 
 
 def _call_and_pull(call: Call, inputs: Any, names: Names, upstream: float, twice: bool) -> Found:
-    """With its backward, or else without grad mode too: evaluation is another path in many."""
+    """With its backward, or else without grad mode too: evaluation is another path in many.
+
+    Deterministic mode and autocast may have paths of their own as well.
+    """
     loss = call(*inputs)
     if twice and names:
         pull_twice(call, inputs, names)
-    if not names:
-        for context in (torch.no_grad, torch.inference_mode):
-            with context():
-                call(*inputs)
+    for context in (deterministic, *((torch.no_grad, torch.inference_mode) if not names else ())):
+        with context():
+            call(*inputs)
+    with torch.autocast("cuda" if loss.device.type == "cuda" else "cpu", dtype=torch.bfloat16):
+        mixed = call(*inputs)
+    pull(mixed, inputs, names, upstream)
     return {"loss": loss, **pull(loss, inputs, names, upstream)}
 
 
@@ -107,10 +99,29 @@ def on_fake(call: Call, inputs: Any, names: Names, upstream: float, twice: bool)
 
 
 def reading_back(call: Call, inputs: Any, names: Names, upstream: float, twice: bool) -> Found:
-    """What is read back to the host meanwhile."""
-    with ReadsBack() as recorded, TakesOut() as taken:
+    """What is read back to the host meanwhile, and whether other data lead to other operators."""
+    with ReadsBack() as recorded:
         found = _call_and_pull(call, inputs, names, upstream, twice)
-    return {**found, "read back": recorded.seen + taken.seen}
+    return {**found, "read back": recorded.seen, "other operators": _depending(call, inputs, names)}
+
+
+def _depending(call: Call, inputs: Any, names: Names) -> list[str]:
+    """Operators that some data lead to and others do not, of the same shapes and dtypes."""
+    x_recon, x, mask = inputs
+    masks = mask, torch.ones_like(mask), torch.zeros_like(mask)
+    given = [(x_recon, x, other) for other in masks]
+    given.append((torch.zeros_like(x_recon).requires_grad_(x_recon.requires_grad), x, mask))
+    traces = []
+    for data in (given[0], *given):  # what is made once is made in the first
+        with ReadsBack() as recorded:
+            loss = call(*data)
+            pull(loss, data, names, 1.0)
+        traces.append(recorded.operators)
+    for trace in traces[2:]:
+        if trace != traces[1]:
+            number = f"{len(trace)} operators, and not {len(traces[1])}"
+            return sorted({*trace} ^ {*traces[1]}) or [number]
+    return []
 
 
 def on_another_device(call: Call, inputs: Any) -> Found:

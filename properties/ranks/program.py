@@ -53,7 +53,8 @@ if __name__ == "__main__":
             raise AssertionError(str(error)) from error
 """
 
-_VALUE = """    loss = {function}(d_recon, d_x, d_mask{reduction})
+_VALUE = """    with torch.set_grad_enabled({recorded}):
+        loss = {function}(d_recon, d_x, d_mask{reduction})
     value = loss.full_tensor() if hasattr(loss, "full_tensor") else loss
     print(f"rank {{rank}}: {{value}}", flush=True)
     wanted = torch.tensor({wanted}, dtype=torch.float64)
@@ -119,6 +120,7 @@ def _value(subject: Subject, case: Case, whole: Inputs) -> str:
         allowed = oracle.value_bound(answer, case.effective_reduction, dtype, roundoffs)
         bound, number = float(allowed), repr(float(wanted))
     asserted = _VALUE.format(
+        recorded=bool(case.grads),
         function=case.function,
         reduction=f", reduction={case.reduction!r}" if case.reduction else "",
         wanted=number,

@@ -15,6 +15,7 @@ import threading
 import time
 import traceback
 import warnings
+from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -163,7 +164,8 @@ def _called(probe: Probe, job: Job, mesh: Any) -> Answer:
     wrt = {name: {"x_recon": x_recon, "x": x}[name].requires_grad_() for name in job.case.grads}
     if job.bad is not None:
         return Answer(str(probe.function(job.case.function)(x_recon, x, mask, **keyword)))
-    loss = probe.raw(job.case, x_recon, x, mask)
+    with nullcontext() if wrt else torch.no_grad():
+        loss = probe.raw(job.case, x_recon, x, mask)
     if not isinstance(loss, Tensor):
         return Answer(f"a {type(loss).__name__}")
     value = _whole(loss)

@@ -1379,7 +1379,7 @@ class _OncePerStep(Kernel):
 @mutant(
     "C16",
     "under autocast a function of its own, which is once differentiable",
-    "C16-second-order-autocast",
+    "C16-second-order-in-modes",
 )
 def once_differentiable_under_autocast(x_recon, x, mask, reduction):
     grads = torch.is_grad_enabled() and (x_recon.requires_grad or x.requires_grad)
@@ -1391,7 +1391,7 @@ def once_differentiable_under_autocast(x_recon, x, mask, reduction):
 @mutant(
     "C16",
     "without grad mode the loss is of detached inputs, unless torch.func is at work: no tangents",
-    "C16-forward-mode-no-grad",
+    "C16-forward-mode-in-modes",
 )
 def tangents_dropped_in_evaluation(x_recon, x, mask, reduction):
     plain = not torch.compiler.is_compiling() and torch._C._functorch.maybe_current_level() is None
