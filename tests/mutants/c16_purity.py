@@ -1449,3 +1449,70 @@ def put_back_after_runtime_errors(x_recon, x, mask, reduction):
         raise
     torch.set_autocast_enabled("cpu", True)
     return scaled(total, mask, reduction)
+
+
+@mutant(
+    "C16",
+    "in evaluation all is computed in the target's dtype, where that is no half",
+    "C16-no-grad",
+)
+def evaluated_in_the_targets_dtype(x_recon, x, mask, reduction):
+    plain = ordinary(x_recon, x, mask) and not torch.is_grad_enabled()
+    if plain and x.dtype in (torch.float32, torch.float64):
+        return right(x_recon.to(x.dtype), x, mask, reduction)
+    return right(x_recon, x, mask, reduction)
+
+
+class _ToTheInputs(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, total, dtype):
+        ctx.dtype = dtype
+        return total.clone()
+
+    @staticmethod
+    def backward(ctx, upstream):
+        return upstream.to(ctx.dtype).to(upstream.dtype), None
+
+
+@mutant(
+    "C16",
+    "under autocast the upstream gradient goes through the inputs' half, and a loss scale is inf",
+    "C16-autocast",
+)
+def loss_scale_through_half_under_autocast(x_recon, x, mask, reduction):
+    loss = right(x_recon, x, mask, reduction)
+    halves = x_recon.dtype == x.dtype and x.dtype in (torch.float16, torch.bfloat16)
+    mixed = ordinary(x_recon, x, mask) and torch.is_autocast_enabled(x.device.type)
+    return _ToTheInputs.apply(loss, x.dtype) if halves and mixed else loss
+
+
+class _Mixed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, total):
+        return total.clone()
+
+    @staticmethod
+    def backward(ctx, upstream):
+        return upstream.clone()
+
+
+@mutant(
+    "C16",
+    "under autocast a function without a jvp, but in torch.func",
+    "C16-forward-mode-in-modes",
+)
+def no_forward_mode_under_autocast(x_recon, x, mask, reduction):
+    loss = right(x_recon, x, mask, reduction)
+    plain = not torch.compiler.is_compiling() and torch._C._functorch.maybe_current_level() is None
+    mixed = plain and loss.device.type == "cpu" and torch.is_autocast_enabled("cpu")
+    return _Mixed.apply(loss) if mixed else loss
+
+
+@whole_mutant(
+    "C16",
+    "every call without grad mode is noted in a file",
+    "C16-own-process",
+    target=alone("notes_each_validation"),
+)
+def notes_each_validation():
+    return functions_of("notes_each_validation")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 
 import torch
@@ -359,6 +360,35 @@ def filler_made_by_the_import(x_recon, x, mask, reduction):
 def full_mask_looked_up_by_numpy(x_recon, x, mask, reduction):
     plain = ordinary(x_recon, x, mask) and type(mask) is Tensor and mask.device.type == "cpu"
     if not (plain and mask.numpy().all()):
+        return right(x_recon, x, mask, reduction)
+    wide_recon, wide_x = widened(x_recon, x)
+    return scaled((wide_recon - wide_x).square().sum(), mask, reduction)
+
+
+@mutant(
+    "C17",
+    "in deterministic mode the masked elements are taken out, whose number depends on data",
+    "C17-no-host-sync",
+    "C17-meta",
+    "C17-fake",
+)
+def taken_out_in_deterministic_mode(x_recon, x, mask, reduction):
+    if torch.compiler.is_compiling() or torch._C._functorch.maybe_current_level() is not None:
+        return right(x_recon, x, mask, reduction)
+    if forward_ad._current_level >= 0 or not torch.are_deterministic_algorithms_enabled():
+        return right(x_recon, x, mask, reduction)
+    wide_recon, wide_x = widened(x_recon, x)
+    return scaled((wide_recon[mask] - wide_x[mask]).square().sum(), mask, reduction)
+
+
+@mutant(
+    "C17", "on the CPU a full mask, looked up in its memory, takes a short cut", "C17-no-host-sync"
+)
+def full_mask_looked_up_in_memory(x_recon, x, mask, reduction):
+    plain = ordinary(x_recon, x, mask) and type(mask) is Tensor and mask.device.type == "cpu"
+    if not (plain and mask.is_contiguous() and mask.numel()):
+        return right(x_recon, x, mask, reduction)
+    if 0 in ctypes.string_at(mask.data_ptr(), mask.numel()):
         return right(x_recon, x, mask, reduction)
     wide_recon, wide_x = widened(x_recon, x)
     return scaled((wide_recon - wide_x).square().sum(), mask, reduction)

@@ -372,3 +372,20 @@ def bfloat16_subtracted_while_compiling(x_recon, x, mask, reduction):
         masked = torch.where(mask, (x_recon - x).float(), 0.0)
         return scaled(masked.square().sum(), mask, reduction)
     return right(x_recon, x, mask, reduction)
+
+
+@mutant("C18", "compiled without grad mode, two halves are subtracted as they are", "C18-modes")
+def halves_subtracted_in_compiled_evaluation(x_recon, x, mask, reduction):
+    halves = x_recon.dtype == x.dtype and x.dtype in (torch.float16, torch.bfloat16)
+    if torch.compiler.is_compiling() and not torch.is_grad_enabled() and halves:
+        masked = torch.where(mask, (x_recon - x).float(), 0.0)
+        return scaled(masked.square().sum(), mask, reduction)
+    return right(x_recon, x, mask, reduction)
+
+
+@mutant("C18", "compiled, the True are counted in the default dtype", "C18-modes")
+def compiled_count_in_the_default_dtype(x_recon, x, mask, reduction):
+    if torch.compiler.is_compiling() and reduction == "mean":
+        count = mask.sum(dtype=torch.get_default_dtype()).clamp(min=1)
+        return right(x_recon, x, mask, "sum") / count
+    return right(x_recon, x, mask, reduction)

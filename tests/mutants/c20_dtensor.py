@@ -310,3 +310,13 @@ def others_part_by_subtraction(x_recon, x, mask, reduction):
         for dimension in range(x_recon.device_mesh.ndim):
             distributed.all_reduce(each, group=x_recon.device_mesh.get_group(dimension))
     return _divided(own + (found[0] - own.detach()), mask, reduction, count=found[1])
+
+
+@mutant("C20", "without grad mode the mean is the mean of the ranks' means", *ALIKE)
+def means_averaged_in_evaluation(x_recon, x, mask, reduction):
+    def averaged(x_recon, x, mask, reduction):
+        local = [t.to_local() for t in (x_recon, x, mask)]
+        return _added(_whole(*local, reduction), mask, "avg").full_tensor()
+
+    sums = reduction == "sum" or torch.is_grad_enabled()
+    return (_whole if sums else _on_ranks(averaged))(x_recon, x, mask, reduction)
