@@ -154,11 +154,14 @@ IDS = """
     looks_in_a_while leaves_a_file_open
     once_differentiable_under_autocast tangents_dropped_in_evaluation
     workspace_of_each_kind_of_call notes_each_refusal put_back_after_runtime_errors
+    evaluated_in_the_targets_dtype loss_scale_through_half_under_autocast
+    no_forward_mode_under_autocast notes_each_validation
     tries_itself_out saved_tensors_unpacked_for_each_gradient divided_by_nearly_nothing
     unlike_subclasses_refused last_result_after_fifty_calls memory_of_last_inputs_kept
     gradient_holds_the_inputs last_large_inputs_kept target_kept_with_its_mask
     last_batch_of_evaluation_kept hook_after_accumulation pieces_added_in_training
     unpacked_once_for_a_kept_graph full_mask_looked_up_by_numpy
+    taken_out_in_deterministic_mode full_mask_looked_up_in_memory means_averaged_in_evaluation
     sums_kept_by_address_and_version zeros_in_another_thread count_by_item
     early_exit_if_nothing_masked early_exit_for_large_inputs fast_path_for_full_mask
     indexed_before_subtracting gathered_by_nonzero masked_select_in_half equal_inputs_looked_for
@@ -175,6 +178,7 @@ IDS = """
     exported_half_not_widened exported_path_multiplies_by_mask export_refused
     compiled_count_is_int custom_op_without_fake_rule compiled_op_without_gradient
     gradient_made_in_forward_while_compiling bfloat16_subtracted_while_compiling
+    halves_subtracted_in_compiled_evaluation compiled_count_in_the_default_dtype
     one_row_squeezed_while_compiling x_taken_for_x_recon_while_compiling
     function_without_setup_context function_without_vmap_rule function_without_jvp
     vmap_rule_adds_up_the_batch vmap_rule_ignores_in_dims vmap_rule_counts_shared_mask_by_row
