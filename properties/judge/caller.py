@@ -82,7 +82,15 @@ class Caller:
         for name in ("x_recon", "x"):
             if getattr(case, name).dtype not in self.claims.dtypes:
                 case = case.but(**{f"{name}__dtype": first})
-        return case
+        return self.reached(case)
+
+    def reached(self, case: Case) -> Case:
+        """The case with the upstream gradient as the result's dtype has it: a half may not."""
+        if self.claims.half_result != "half":
+            return case
+        given = (getattr(torch, operand.dtype) for operand in (case.x_recon, case.x))
+        upstream = torch.tensor(case.upstream, dtype=self.subject.result_dtype(*given))
+        return case.but(upstream=upstream.item())
 
     def without_gradients(self, case: Case) -> Case:
         """The case, in which nothing requires grad unless gradients are claimed."""

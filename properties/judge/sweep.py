@@ -131,7 +131,7 @@ def _holds(
     parts: frozenset[str] | None = None,
 ) -> None:
     """The whole contract of one call, made twice so that what is hidden may differ."""
-    probe.case = case
+    probe.case = case = probe.reached(case)
     probe.selected = probe.selected or truth(case).selected > 0
     contract = Contract(
         probe,

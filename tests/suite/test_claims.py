@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,9 @@ from wavemae.properties import (
     conduct,
     load_subject,
 )
+from wavemae.properties.inputs.cases import Case
+from wavemae.properties.inputs.operands import Operand
+from wavemae.properties.judge.probe import Probe
 
 from wavemae.models.losses import masked_mse, masked_sse
 
@@ -123,6 +127,15 @@ def test_a_tighter_claim_is_held_to() -> None:
     subject = Subject("tight", masked_sse, masked_mse, claims=Claims(roundoffs=20))
     assert conduct(subject, "C6-depth", "default").state == "FAIL"
     assert conduct(Subject("loose", masked_sse), "C6-depth", "quick").state == "pass"
+
+
+@pytest.mark.parametrize(("dtype", "reached"), [("float16", math.inf), ("float32", 2.0**17)])
+def test_what_reaches_a_half_result_is_a_half(dtype: str, reached: float) -> None:
+    """A loss scale beyond its range is infinite there before any loss sees it."""
+    claims = Claims(half_result="half")
+    probe = Probe(Subject("half", masked_mse=half_result, claims=claims))
+    case = Case(x_recon=Operand(dtype), x=Operand(dtype), upstream=2.0**17)
+    assert probe.fit(case).upstream == probe.reached(case).upstream == reached
 
 
 def test_example_in_numpy_is_green(tmp_path: Path) -> None:
