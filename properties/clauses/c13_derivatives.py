@@ -168,6 +168,7 @@ situation(
     catches="an upstream gradient that is taken for 1",
     needs=GRADIENTS,
     derive=derivatives.nonlinear,
+    again=True,
 )
 SECOND_ORDER = situation(
     "C13-second-order",

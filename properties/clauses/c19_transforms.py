@@ -208,6 +208,7 @@ JVP = situation(
     "Under torch.func.jvp, a call keeps its whole contract.",
     catches="a missing or wrong jvp",
     needs=(*_GRADIENTS, "forward_mode"),
+    again=True,
     derive=derivatives.jvp,
     only=apart,
     because=APART,

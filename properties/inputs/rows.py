@@ -196,9 +196,13 @@ def _poisoned(case: Case, outside: str) -> Case:
         "nan in x": (None, NAN),
         "inf in both": (INF, -INF),
         "nan and inf": (NAN, INF),
+        # whose difference is infinite, or is not
         "huge": tuple(
-            sign * 0.9 * torch.finfo(getattr(torch, dtype)).max
-            for sign, dtype in ((1, case.x_recon.dtype), (-1, case.x.dtype))
+            share * torch.finfo(getattr(torch, dtype)).max
+            for share, dtype in (
+                (0.9, case.x_recon.dtype),
+                ((-0.9, -0.09)[case.salt % 2], case.x.dtype),
+            )
         ),
     }[outside]
     return case.but(x_recon__outside=x_recon, x__outside=x)

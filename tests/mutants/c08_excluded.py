@@ -82,7 +82,7 @@ def scaled_by_largest_of_all(x_recon, x, mask, reduction):
 @mutant(
     "C8",
     "scaled by a power of two, exactly, that is taken from all positions",
-    "C8-excluded-value",
+    "C9-sentinels",
 )
 def power_of_two_from_all(x_recon, x, mask, reduction):
     if x_recon.requires_grad or x.requires_grad or not ordinary(x_recon, x, mask):
