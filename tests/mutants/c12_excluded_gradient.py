@@ -169,7 +169,12 @@ def empty_mask_connects_reconstruction_only(x_recon, x, mask, reduction):
     return right(x_recon, x, mask, reduction)
 
 
-@mutant("C12", "B = 0 or L = 0: a constant without a graph", "C12-empty-trains")
+@mutant(
+    "C12",
+    "B = 0 or L = 0: a constant without a graph",
+    "C12-empty-trains",
+    "C19-batched-upstream",
+)
 def no_elements_no_graph(x_recon, x, mask, reduction):
     loss = right(x_recon, x, mask, reduction)
     return torch.zeros_like(loss.detach()) if mask.numel() == 0 else loss
