@@ -8,6 +8,7 @@ from torch import Tensor
 from ..inputs.cases import NAMES, Case, Inputs
 from ..inputs.grids import GRADS, SAME_PAIRS, gradcheck_cases, small_grid
 from ..judge import acts, answers, claims, derivatives
+from ..judge.bits import same_bits
 from ..judge.claims import unless_refused
 from ..judge.derivatives import APART, apart
 from ..judge.gradcheck import numerically
@@ -72,12 +73,12 @@ def _changed_again(probe: Probe, case: Case, which: int) -> None:
     """Raise if a change between backward and a second one bends the second."""
     inputs = probe.build(case)
     found = probe.perform(case, inputs, acts.changed_between_backwards, case.grads, which)
-    for by in ("by input", "by upstream", "of the loss"):
+    for by, alike in (("by input", same_bits), ("by upstream", same_bits), ("of the loss", _near)):
         got, wanted = found[f"changed, {by}"], found[f"as called, {by}"]
-        if got is None or wanted is None or _near(got, wanted):
+        if got is None or wanted is None or alike(got, wanted):
             continue
-        holds = f'_near(got, found["as called, {by}"])'
-        claim = claims.Claim(f'found["changed, {by}"]', holds, (_near,))
+        holds = f'{alike.__name__}(got, found["as called, {by}"])'
+        claim = claims.Claim(f'found["changed, {by}"]', holds, (alike,))
         raise Violation(
             f"{NAMES[which]} was changed between backward and a second one, which is bent",
             got=got,
