@@ -1,1 +1,1 @@
-"""The clauses of CONTRACT.md, one file each: what must hold, as properties."""
+"""The clauses of CONTRACT.md: what must hold, as properties; cNN_ is the file of clause NN."""

@@ -22,7 +22,7 @@ from ..judge.probe import Probe
 from ..judge.program import Scene
 from ..judge.situation import both
 from ..judge.violation import Violation
-from .c16_purity import AUTOCAST, IN_A_MODE, MODES, NO_GRAD, WITHOUT_GRADIENTS
+from .c16_situations import AUTOCAST, IN_A_MODE, MODES, NO_GRAD, WITHOUT_GRADIENTS
 from .registry import prop
 from .situations import situation, together
 

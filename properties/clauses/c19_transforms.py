@@ -11,7 +11,7 @@ from ..judge import answers, claims, derivatives, oracle, transformed, ways
 from ..judge.derivatives import APART, apart
 from ..judge.probe import Probe
 from ..judge.violation import Violation
-from .c16_purity import AUTOCAST, DEFAULT_DTYPE, DEFAULT_FLOAT16, NO_GRAD
+from .c16_situations import AUTOCAST, DEFAULT_DTYPE, DEFAULT_FLOAT16, NO_GRAD
 from .registry import prop
 from .situations import situation, together
 

@@ -31,6 +31,7 @@ from ..clauses import (  # noqa: F401
     c14_memory,
     c15_layouts,
     c16_purity,
+    c16_situations,
     c17_no_data,
     c18_compiled,
     c19_transforms,
