@@ -169,8 +169,12 @@ def _asked(
     """The answer for a target whose files have these digests, and how the process ended."""
     program = _PROGRAM.format(path=sys.path, target=target, ready=ready, thorough=thorough)
     command = [sys.executable, "-c", program]
+    # As many threads as here, since other workers are busy: threads that wait for a core spin.
+    environ = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_TIME, check=False)
+        done = subprocess.run(
+            command, env=environ, capture_output=True, text=True, timeout=_TIME, check=False
+        )
     except subprocess.TimeoutExpired as error:
         said, end = error.stdout or b"", f"no answer within {_TIME:g} s"
         printed = said.decode(errors="replace") if isinstance(said, bytes) else said
