@@ -240,7 +240,8 @@ def in_situations(probe: Probe, effort: Effort) -> None:
             refused_there(probe, found, effort.quick)
     if probe.claims.compile:
         wrap = ways.compiled(fullgraph=False)
-        refused_there(probe, Situation("compiled", wrap, internals.often_compiled), effort.quick)
+        compiled = Situation("compiled", wrap, internals.often_compiled, simplify=False)
+        refused_there(probe, compiled, effort.quick)
 
 
 @prop(

@@ -129,7 +129,7 @@ def case_of(row: Mapping[str, Any], salt: int) -> Case:
     return _poisoned(_valued(case, row["values"]), row["outside"])
 
 
-def _seen(case: Case) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def seen(case: Case) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """The bits of the mask as its layout shows them."""
     bits: np.ndarray[Any, np.dtype[np.bool_]] = mask_bits(case.mask, case.shape).reshape(-1)
     return bits[sources(case.mask.layout, case.shape)]
@@ -137,7 +137,7 @@ def _seen(case: Case) -> np.ndarray[Any, np.dtype[np.bool_]]:
 
 def _valued(case: Case, values: str) -> Case:
     salt, dtypes = case.salt, (case.x_recon.dtype, case.x.dtype)
-    selected = max(1, int(_seen(case).sum())) if values == "large" else 1
+    selected = max(1, int(seen(case).sum())) if values == "large" else 1
     result = functools.reduce(
         torch.promote_types, (getattr(torch, d) for d in dtypes), torch.float32
     )
@@ -168,7 +168,7 @@ def _valued(case: Case, values: str) -> Case:
     case = case.but(x_recon__values=x_recon, x__values=x)
     if values not in ("nan", "inf", "inf and nan"):
         return case
-    masked = np.flatnonzero(_seen(case))
+    masked = np.flatnonzero(seen(case))
     if masked.size == 0:
         return case
     first, last = int(masked[salt % masked.size]), int(masked[-1])

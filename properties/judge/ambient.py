@@ -98,15 +98,15 @@ _FIRST = ("standard streams", "warning filters")
 
 
 @contextmanager
-def restored() -> Iterator[None]:
-    """Undo, at the end, whatever happened to the state of the process.
+def restored() -> Iterator[dict[str, Any]]:
+    """Undo, at the end, whatever happened to the state of the process; gives what it was.
 
     Where a part cannot be put back the others are, and the exception comes out unless there is
     another one.
     """
     before = snapshot()
     try:
-        yield
+        yield before
     finally:
         failed: list[Exception] = []
         # Only what changed: some setters import half of torch before they set anything.

@@ -15,6 +15,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ..inputs import rows
 from ..inputs.cases import NAMES, Case, Inputs
 from . import ambient, claims, oracle
 from .acts import Call, Found
@@ -302,7 +303,7 @@ def unpoisoned(case: Case) -> Case:
 
 def nothing_masked(case: Case) -> bool:
     """Whether C7 and the end of C12 are about this case."""
-    return truth(case).selected == 0
+    return not rows.seen(case).any()
 
 
 def not_finite(case: Case) -> bool:

@@ -42,12 +42,14 @@ _OTHERS = tuple(
 def refused_there(probe: Probe, found: Situation, quick: bool = False) -> None:
     """Raise unless the bad calls that a plain call refuses are refused in a situation too.
 
-    A few bad calls are tried everywhere, or if it is to be `quick` half of them, and a share of all
-    others; which ones, the situation decides.
+    A few bad calls are tried everywhere, and a share of all others; which ones, the situation
+    decides. If it is to be `quick`, half of those few are, and a quarter where calls take long.
     """
     own = zlib.crc32(found.id.encode())
-    halves, shares = (2, 80) if quick else (1, 8)
-    tried = (*FEW[own % halves :: halves], *_OTHERS[own % shares :: shares])
+    step, share = 1, 8
+    if quick:
+        step, share = (2, 80) if found.simplify else (4, 160)
+    tried = (*FEW[own % step :: step], *_OTHERS[own % share :: share])
     for number, bad in enumerate(tried):
         case, inputs = good_call(probe, number)
         given, keyword = spoilt(bad, case, inputs)

@@ -118,8 +118,7 @@ def _show(
 
 def _noticed(found: Situation, probe: Probe, case: Case, holds: Holds) -> claims.Claim | None:
     """What shows that a case changes a global, or is heard, if it does."""
-    with ambient.restored():
-        before = ambient.snapshot()
+    with ambient.restored() as before:
         with listening() as heard, contextlib.suppress(Violation):
             holds(found, probe, case, [])
         after = ambient.snapshot()

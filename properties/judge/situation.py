@@ -119,11 +119,15 @@ class Situation:
         if self.only is not None:
             kept = [pair for pair in kept if self.only(pair[1])]
             kept = self._few(kept) if quick else kept
-        return kept
+        return _two_of(kept) if quick and self._slow else kept
+
+    @property
+    def _slow(self) -> bool:
+        return not self.simplify or self.array == "large"
 
     def _few(self, found: list[T]) -> list[T]:
         """What the quick profile asks, evenly spread."""
-        few = _QUICK if self.simplify and self.array != "large" else _QUICK_COSTLY
+        few = _QUICK_SLOW if self._slow else _QUICK
         return found[:: max(1, -(-len(found) // few))]
 
     def calls(self, probe: Probe, case: Case, contract: Contract) -> Call:
@@ -167,6 +171,14 @@ def both(outer: Wrap, inner: Wrap) -> Wrap:
     return wrap
 
 
+def _two_of(found: list[tuple[Row, Case]]) -> list[tuple[Row, Case]]:
+    """The first and another, of which one selects something where any does."""
+    for second in found[1:]:
+        if any(rows.seen(case).any() for _, case in (found[0], second)):
+            return [found[0], second]
+    return found[:2]
+
+
 def _some_large(offered: Offered, start: int, many: int) -> rows.Makers:
     """So many cases of 2¹⁶ elements or more, by the situation, and two to count high in."""
     large = [row for row in rows.rows("large", 0, offered) if row["shape"] in _LARGE]
@@ -183,7 +195,7 @@ _MANY = 320  # cases by chance
 # Cases of a situation in the quick profile: of the mutants 16 find one in a hundred more, and 8
 # three in a hundred less.
 _QUICK = 10
-_QUICK_COSTLY = 3  # of two, neither may select anything
+_QUICK_SLOW = 3  # of which two are asked
 PLAIN = Situation("plain calls")
 
 

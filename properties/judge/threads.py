@@ -57,7 +57,7 @@ def _right_at_once(probe: Probe, effort: Effort) -> None:
     before = ambient.snapshot()
     overlapping = _overlapping(probe, calls)
     for case in overlapping:
-        _one_in_the_other(probe, case, 8 if effort.quick else 80)
+        _one_in_the_other(probe, case, 4 if effort.quick else 80)
     _as_before(probe, before, overlapping)
     wrong = _at_once(probe, work, 10 if effort.quick else 40)
     for error in sorted(wrong, key=lambda e: not isinstance(e, Violation)):

@@ -156,8 +156,7 @@ def _restoring(prop: Property, probe: Probe, spend: Effort, examples: list[int])
     """Run the property, and put the state of the process back."""
     if prop.sweep is not None:
         ambient.import_torch()
-    with ambient.restored():
-        before = ambient.snapshot()
+    with ambient.restored() as before:
         try:
             _run(prop, probe, spend, examples)
         except (Violation, SuiteError):
