@@ -175,6 +175,8 @@ REDUCTION = tuple(
             Exception,
             "sum|enum|kind",
         ),
+        (r"'mean\n'", ValueError, "mean"),
+        (r"'sum\n'", ValueError, "sum"),
     )
 )
 BASE = Case(shape=(3, 4), mask=Mask("bernoulli", 3))

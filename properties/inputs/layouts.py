@@ -6,6 +6,7 @@ A new one is a subclass below, and an entry in one of the two lists at the end.
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,11 @@ from torch import Tensor
 from .internals import NEG_VIEW, neg_view
 
 Shape = tuple[int, int]
+
+
+def _trap(dtype: torch.dtype) -> Any:
+    """What lies between values; it prints as programs write it."""
+    return math.nan if dtype.is_floating_point else True if dtype == torch.bool else 1
 
 
 class Layout:
@@ -67,13 +73,11 @@ class _InBuffer(Layout):
 
     def build(self, values: Tensor) -> Tensor:
         rows, columns = values.shape
-        trap: Any = math.nan if values.is_floating_point() else 1
-        buffer = values.new_full(self.sizes((rows, columns)), trap)
+        buffer = values.new_full(self.sizes((rows, columns)), _trap(values.dtype))
         return self.select(buffer, (rows, columns)).copy_(values)
 
     def text(self, name: str, shape: Shape, dtype: torch.dtype) -> str:
-        trap = "nan" if dtype.is_floating_point else True if dtype == torch.bool else 1
-        buffer = f"{name}.new_full({self.sizes(shape)}, {trap})"
+        buffer = f"{name}.new_full({self.sizes(shape)}, {_trap(dtype)})"
         return f"{buffer}{self.window(shape)}.copy_({name})"
 
 
@@ -203,6 +207,43 @@ class _OneElement(Layout):
         return f"{name}[:1, :1].clone().expand{shape}"
 
 
+class _Strides(Layout):
+    """Two strides, whatever they are; places that share memory show the first one's value."""
+
+    dense = False
+
+    def __init__(self, step: int, hop: int) -> None:
+        self.name = strides(step, hop)
+        self.strides = step, hop
+
+    def build(self, values: Tensor) -> Tensor:
+        if values.numel() == 0:
+            return values.clone()
+        shape = (values.shape[0], values.shape[1])
+        padded = torch.cat([values.flatten(), values.new_full((1,), _trap(values.dtype))])
+        return padded[self._memory(shape)].as_strided(shape, self.strides)
+
+    def text(self, name: str, shape: Shape, dtype: torch.dtype) -> str:
+        if shape[0] * shape[1] == 0:
+            return name
+        padded = f"torch.cat([{name}.flatten(), {name}.new_full((1,), {_trap(dtype)})])"
+        return f"{padded}[{self._memory(shape)}].as_strided({shape}, {self.strides})"
+
+    def _memory(self, shape: Shape) -> list[int]:
+        """The numbers of the values in the order of memory, and between them one too many."""
+        (rows, columns), (step, hop) = shape, self.strides
+        found = [rows * columns] * ((rows - 1) * step + (columns - 1) * hop + 1)
+        for number in reversed(range(rows * columns)):
+            row, column = divmod(number, columns)
+            found[row * step + column * hop] = number
+        return found
+
+
+def strides(step: int, hop: int) -> str:
+    """The name of the layout with these strides, of rows and of columns."""
+    return f"strides_{step}_{hop}"
+
+
 _ALL = (
     Layout(),
     _Transposed(),
@@ -225,8 +266,11 @@ def named(name: str) -> Layout:
     Raises:
         ValueError: there is none.
     """
+    if given := re.fullmatch(r"strides_(\d+)_(\d+)", name):
+        return _Strides(int(given[1]), int(given[2]))
     if name not in _NAMED:
-        raise ValueError(f"layout must be one of {[*_NAMED]}, got {name!r}")
+        known = [*_NAMED, strides(1, 2)]
+        raise ValueError(f"layout must be one of {known}, or of other strides, got {name!r}")
     return _NAMED[name]
 
 

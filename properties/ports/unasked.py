@@ -36,6 +36,7 @@ UNASKED = {
     "C14-nothing-kept": _COPIES,
     "C15-layouts": _COPIES,
     "C15-sizes": _COPIES,
+    "C15-strides": _COPIES,
     "C16-after-broken-calls": _MODES,
     "C16-anomaly-mode": _MODES,
     "C16-any-size": _MODES,

@@ -484,6 +484,17 @@ def reduction_checked_as_substring():
     return accepting(reduction=sum_for_a_part)
 
 
+@whole_mutant(
+    "C3",
+    "reduction is matched by a pattern whose $ stands before a last newline too",
+    "C3-reductions",
+)
+def reduction_with_a_newline_accepted():
+    return accepting(
+        reduction=lambda value, like: value.removesuffix("\n") if isinstance(value, str) else value
+    )
+
+
 @whole_mutant("C3", "reduction=None gives the sum", "C3-reductions")
 def reduction_none_object_accepted():
     return accepting(reduction=lambda value, like: "sum" if value is None else value)

@@ -285,3 +285,17 @@ def slices_read_through_their_tensor(x_recon, x, mask, reduction):
     dimension = base.shape.index(2)
     masked = torch.where(mask, wide.diff(dim=dimension).squeeze(dimension), 0.0)
     return reduce(masked, mask, reduction)
+
+
+@mutant(
+    "C15",
+    "what reaches as far in memory as it has elements is taken for dense, and read flat",
+    "C15-strides",
+)
+def reach_taken_for_dense(x_recon, x, mask, reduction):
+    given = (x_recon, x, mask)
+    (rows, columns), (step, hop) = mask.shape, mask.stride()
+    reach = (rows - 1) * step + (columns - 1) * hop + 1
+    if {t.stride() for t in given} == {(step, hop)} and step * hop and reach == rows * columns:
+        given = tuple(_reread(t, (columns, 1)) for t in given)
+    return right(*given, reduction)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from wavemae.properties import Case, Lattice, Mask, Operand, Palette, Spike
-from wavemae.properties.inputs.layouts import LAYOUTS
+from wavemae.properties.inputs.layouts import LAYOUTS, strides
 from wavemae.properties.inputs.masks import MASK_PATTERNS
 from wavemae.properties.inputs.strategies import cases
 from wavemae.properties.judge.bits import same_bits
@@ -26,6 +26,9 @@ LARGE = Case(
 )
 
 
+ANY = (*LAYOUTS, strides(3, 2), strides(0, 1))
+
+
 def run(program: str) -> dict[str, Any]:
     """The names that a reproducer leaves behind, with the default subject's functions in scope."""
     names: dict[str, Any] = {}
@@ -34,7 +37,7 @@ def run(program: str) -> dict[str, Any]:
 
 
 @settings(max_examples=60, deadline=None, database=None, derandomize=True)
-@given(cases(tier="hard", layouts=LAYOUTS, grads=((), ("x_recon",), ("x_recon", "x"))))
+@given(cases(tier="hard", layouts=ANY, grads=((), ("x_recon",), ("x_recon", "x"))))
 def test_repr_pastes_and_runs(case: Case) -> None:
     """The program makes tensors of the same bits, strides and flags, and a loss."""
     names = run(case.script("from wavemae.models.losses import masked_sse, masked_mse"))
@@ -54,7 +57,7 @@ def test_repr_of_a_large_case_names_its_recipe() -> None:
 
 
 @settings(max_examples=60, deadline=None, database=None, derandomize=True)
-@given(cases(tier="extreme", layouts=LAYOUTS))
+@given(cases(tier="extreme", layouts=ANY))
 def test_json_rebuilds_the_case(case: Case) -> None:
     """Hex floats: nothing is rounded on the way."""
     assert Case.from_dict(json.loads(json.dumps(case.to_dict()))) == case
@@ -67,7 +70,7 @@ def test_json_rebuilds_recipes_and_edits() -> None:
     assert all(same_bits(a, b) for a, b in zip(case.build(), again.build(), strict=True))
 
 
-@pytest.mark.parametrize("layout", LAYOUTS[:5])
+@pytest.mark.parametrize("layout", [*LAYOUTS[:5], strides(9, 2)])
 def test_layout_keeps_the_values(layout: str) -> None:
     """The dense values are the same in every memory layout, and most layouts are not contiguous."""
     plain = Case(shape=(3, 4), mask=Mask("bernoulli", 2))
