@@ -2,22 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
-
-from ..inputs.cases import Case
-from ..inputs.effort import Effort
-from ..inputs.grids import CALLS, GRADS, SAME_PAIRS
-from ..inputs.layouts import strides
-from ..inputs.masks import Mask
-from ..inputs.operands import Operand
-from ..inputs.values import Lattice
 from ..judge import handed
 from ..judge.contract import PARTS
-from ..judge.probe import Probe
-from ..judge.situation import Situation
-from ..judge.sweep import ask, laid_out
-from .registry import prop
+from ..judge.sweep import laid_out
 from .situations import situation
 
 situation(
@@ -57,34 +44,15 @@ situation(
     refuses=False,
 )
 
-
-def _stridden(effort: Effort) -> Iterator[Case]:
-    """All strides up to six, of all three inputs, of shapes that such strides make dense or not."""
-    numbers = itertools.count(effort.seed % 1000)
-    for shape, step, hop in itertools.product(((2, 3), (4, 4), (3, 5)), range(7), range(7)):
-        number, layout = next(numbers), strides(step, hop)
-        a, b = SAME_PAIRS[number % len(SAME_PAIRS)]
-        yield Case(
-            *CALLS[number % len(CALLS)],
-            shape,
-            Operand(a, Lattice(number), layout),
-            Operand(b, Lattice(number + 1), layout),
-            Mask("bernoulli" if number % 3 else "full", number, layout),
-            grads=GRADS[number % len(GRADS)],
-            salt=number,
-        )
-
-
-@prop(
+situation(
     "C15-strides",
-    statement="Whatever strides all three inputs have, dense, with gaps or overlapping, value and "
-    "gradients are right.",
-    rationale="Equal strides, or as much memory as there are elements, make no tensor dense.",
-    catches="a flat loop where strides are equal; density guessed from the extent in memory",
-    grid=_stridden,
+    "With any strides, the same of all three inputs, a call keeps its whole contract.",
+    catches="a flat loop where strides are equal; density guessed from how far a tensor reaches",
+    rationale="Tensors that overlap may reach as far in memory as dense ones, and no further.",
+    array="strides",
+    parts=PARTS - {"C14"},
+    large=False,
+    layouts=True,
+    refuses=False,
+    draws=0,
 )
-def any_strides(probe: Probe, case: Case) -> None:
-    ask(_STRIDDEN, probe, probe.without_gradients(case), [])
-
-
-_STRIDDEN = Situation("C15-strides", layouts=True, parts=PARTS - {"C14", "C16"})

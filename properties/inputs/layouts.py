@@ -1,6 +1,7 @@
 """Memory layouts. Each knows how to build itself and how to print itself in a reproducer.
 
-A new one is a subclass below, and an entry in one of the two lists at the end.
+A new one is a subclass below, and an entry in one of the two lists at the end. Of `_Strides` there
+are as many as there are strides, each found by its name.
 """
 
 from __future__ import annotations
@@ -208,7 +209,7 @@ class _OneElement(Layout):
 
 
 class _Strides(Layout):
-    """Two strides, whatever they are; places that share memory show the first one's value."""
+    """Any two strides; where positions share a place in memory, all show the first one's value."""
 
     dense = False
 
@@ -230,13 +231,18 @@ class _Strides(Layout):
         return f"{padded}[{self._memory(shape)}].as_strided({shape}, {self.strides})"
 
     def _memory(self, shape: Shape) -> list[int]:
-        """The numbers of the values in the order of memory, and between them one too many."""
+        """For each place in memory the number of its value, and where none is that of the trap."""
         (rows, columns), (step, hop) = shape, self.strides
-        found = [rows * columns] * ((rows - 1) * step + (columns - 1) * hop + 1)
+        found = [rows * columns] * extent(shape, step, hop)
         for number in reversed(range(rows * columns)):
             row, column = divmod(number, columns)
             found[row * step + column * hop] = number
         return found
+
+
+def extent(shape: Shape, step: int, hop: int) -> int:
+    """How many elements of memory these strides reach; of a dense tensor as many as it has."""
+    return (shape[0] - 1) * step + (shape[1] - 1) * hop + 1
 
 
 def strides(step: int, hop: int) -> str:
@@ -266,7 +272,7 @@ def named(name: str) -> Layout:
     Raises:
         ValueError: there is none.
     """
-    if given := re.fullmatch(r"strides_(\d+)_(\d+)", name):
+    if given := re.fullmatch(r"strides_([1-9][0-9]*)_([1-9][0-9]*)", name):
         return _Strides(int(given[1]), int(given[2]))
     if name not in _NAMED:
         known = [*_NAMED, strides(1, 2)]

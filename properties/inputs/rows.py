@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 import random
 import zlib
@@ -14,8 +15,8 @@ import torch
 
 from .cases import SHARED, Case
 from .covering import covering_rows
-from .dimensions import LEVELS, Offered, Row, levels_of, together
-from .layouts import sources
+from .dimensions import FEW_DTYPES, LEVELS, Offered, Row, levels_of, together
+from .layouts import extent, sources, strides
 from .masks import Mask, mask_bits
 from .operands import Operand
 from .values import INF, NAN, Constant, Lattice, Reals, Spike
@@ -102,6 +103,27 @@ def scattered(offered: Offered, seed: int, count: int) -> tuple[Row, ...]:
         if together(row):
             found.append(row)
     return tuple(sorted(found, key=lambda row: row["shape"][0] * row["shape"][1]))
+
+
+def strided(offered: Offered, seed: int) -> tuple[Row, ...]:
+    """Rows in which all inputs have the same strides, the other levels by chance; small ones first.
+
+    In each pairing of dtypes are those that are not dense, though as much memory is reached as
+    there are elements, of all shapes up to eight by eight; of one shape there are all up to six.
+    """
+    chance = random.Random(seed)
+    levels = {name: offered.levels(name, given) for name, given in LEVELS.items()}
+    levels |= dict.fromkeys(("x_recon", "x", "mask layout"), ("contiguous",))
+    dtypes = offered.levels("dtypes", FEW_DTYPES)
+    tricky = itertools.product(*(range(2, 9),) * 2, *(range(2, 8),) * 2, dtypes)
+    asked = [((a, b), *more) for a, b, *more in tricky if extent((a, b), *more[:2]) == a * b]
+    asked += [((3, 5), p, q, chance.choice(dtypes)) for p in range(1, 7) for q in range(1, 7)]
+    found: list[Row] = []
+    for shape, step, hop, pair in sorted(asked) if all(levels.values()) else ():
+        row = {name: chance.choice(given) for name, given in levels.items()}
+        row |= {"shape": shape, "alike": strides(step, hop), "dtypes": pair}
+        found.append(row if together(row) else {**row, "born": "leaf"})
+    return tuple(found)
 
 
 def case_of(row: Mapping[str, Any], salt: int) -> Case:

@@ -34,7 +34,7 @@ from .violation import Violation
 
 _OTHERS = tuple(
     bad
-    for bad in (*VALUE_DTYPES, *MASK_DTYPES, *SHAPES, *LAYOUTS, *REDUCTION, *NON_TENSORS)
+    for bad in (*VALUE_DTYPES, *MASK_DTYPES, *SHAPES, *LAYOUTS, *NON_TENSORS, *REDUCTION)
     if bad not in FEW
 )
 
@@ -42,15 +42,13 @@ _OTHERS = tuple(
 def refused_there(probe: Probe, found: Situation, quick: bool = False) -> None:
     """Raise unless the bad calls that a plain call refuses are refused in a situation too.
 
-    A few bad calls are tried everywhere, and a share of all others; which ones, the situation
-    decides. If it is to be `quick`, half of those few are, and a quarter where calls take long.
+    A few bad calls are tried everywhere, or if it is to be `quick` half of them, and a share of all
+    others; which ones, the situation decides. A slow one is to be `quick` with half of all those.
     """
     own = zlib.crc32(found.id.encode())
-    step, share = 1, 8
-    if quick:
-        step, share = (2, 80) if found.simplify else (4, 160)
-    tried = (*FEW[own % step :: step], *_OTHERS[own % share :: share])
-    for number, bad in enumerate(tried):
+    halves, shares = (2, 80) if quick else (1, 8)
+    tried = [*enumerate((*FEW[own % halves :: halves], *_OTHERS[own % shares :: shares]))]
+    for number, bad in tried[:: 2 if quick and found.slow else 1]:
         case, inputs = good_call(probe, number)
         given, keyword = spoilt(bad, case, inputs)
         function = probe.function(case.function)

@@ -8,6 +8,7 @@ their formulas. Each situation is a property of the clause that names it; sweep.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import zlib
 from collections.abc import Callable
@@ -37,7 +38,7 @@ class Situation:
         id: of its property.
         wrap, around, derive: the three slots.
         prepare: called once before all of its calls.
-        array: the cases, one of `dimensions.ARRAYS`, or "scattered".
+        array: the cases, one of `dimensions.ARRAYS`, or "scattered", or "strides".
         parts: the clauses that are asked.
         ordered: whether the order of summation is the subject's own (C6).
         only: which cases can be asked there, and `because` why not the others.
@@ -96,6 +97,8 @@ class Situation:
         if self.array == "scattered":
             scattered = rows.scattered(offered, own, _MANY * (8 if deep else 1))
             found = rows.numbered(scattered, own)
+        elif self.array == "strides":
+            found = rows.numbered(rows.strided(offered, own), own)
         else:
             triples = deep and self.array in dimensions.TRIPLES
             strength, variant = (3, 0) if triples else (2, variant)
@@ -118,16 +121,19 @@ class Situation:
         kept = [(row, make()) for row, make in asked]
         if self.only is not None:
             kept = [pair for pair in kept if self.only(pair[1])]
-            kept = self._few(kept) if quick else kept
-        return _two_of(kept) if quick and self._slow else kept
+        if quick:
+            few = self._few(kept)
+            kept = _two_of(few, kept) if self.slow else few
+        return kept
 
     @property
-    def _slow(self) -> bool:
+    def slow(self) -> bool:
+        """Whether a case may take seconds, so that the quick profile asks two of them."""
         return not self.simplify or self.array == "large"
 
     def _few(self, found: list[T]) -> list[T]:
         """What the quick profile asks, evenly spread."""
-        few = _QUICK_SLOW if self._slow else _QUICK
+        few = _QUICK_SLOW if self.slow else _QUICK
         return found[:: max(1, -(-len(found) // few))]
 
     def calls(self, probe: Probe, case: Case, contract: Contract) -> Call:
@@ -171,12 +177,13 @@ def both(outer: Wrap, inner: Wrap) -> Wrap:
     return wrap
 
 
-def _two_of(found: list[tuple[Row, Case]]) -> list[tuple[Row, Case]]:
-    """The first and another, of which one selects something where any does."""
-    for second in found[1:]:
-        if any(rows.seen(case).any() for _, case in (found[0], second)):
-            return [found[0], second]
-    return found[:2]
+def _two_of(few: list[tuple[Row, Case]], found: list[tuple[Row, Case]]) -> list[tuple[Row, Case]]:
+    """The first two of a few; where neither selects anything, one that does for the second."""
+    two = few[:2]
+    if not any(rows.seen(case).any() for _, case in two):
+        others = (pair for pair in (*few, *found) if rows.seen(pair[1]).any())
+        two[1:] = [*itertools.islice(others, 1)] or two[1:]
+    return two
 
 
 def _some_large(offered: Offered, start: int, many: int) -> rows.Makers:

@@ -287,15 +287,32 @@ def slices_read_through_their_tensor(x_recon, x, mask, reduction):
     return reduce(masked, mask, reduction)
 
 
+def _dense_by_reach(given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    (rows, columns), (step, hop) = given[0].shape, given[0].stride()
+    reach = (rows - 1) * step + (columns - 1) * hop + 1
+    alike = all(t.stride() == (step, hop) for t in given)
+    if not (alike and step * hop and reach == rows * columns):
+        return given
+    return tuple(_reread(t, (columns, 1)) for t in given)
+
+
 @mutant(
     "C15",
     "what reaches as far in memory as it has elements is taken for dense, and read flat",
     "C15-strides",
 )
 def reach_taken_for_dense(x_recon, x, mask, reduction):
+    return right(*_dense_by_reach((x_recon, x, mask)), reduction)
+
+
+@mutant(
+    "C15",
+    "the same in float32 alone, and where no gradient is wanted",
+    "C15-strides",
+)
+def reach_taken_for_dense_without_gradients(x_recon, x, mask, reduction):
     given = (x_recon, x, mask)
-    (rows, columns), (step, hop) = mask.shape, mask.stride()
-    reach = (rows - 1) * step + (columns - 1) * hop + 1
-    if {t.stride() for t in given} == {(step, hop)} and step * hop and reach == rows * columns:
-        given = tuple(_reread(t, (columns, 1)) for t in given)
+    wanted = x_recon.requires_grad or x.requires_grad
+    if x_recon.dtype == x.dtype == torch.float32 and not wanted:
+        given = _dense_by_reach(given)
     return right(*given, reduction)

@@ -26,7 +26,7 @@ LARGE = Case(
 )
 
 
-ANY = (*LAYOUTS, strides(3, 2), strides(0, 1))
+ANY = (*LAYOUTS, strides(3, 2), strides(9, 1))
 
 
 def run(program: str) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def test_json_rebuilds_recipes_and_edits() -> None:
     assert all(same_bits(a, b) for a, b in zip(case.build(), again.build(), strict=True))
 
 
-@pytest.mark.parametrize("layout", [*LAYOUTS[:5], strides(9, 2)])
+@pytest.mark.parametrize("layout", LAYOUTS[:5])
 def test_layout_keeps_the_values(layout: str) -> None:
     """The dense values are the same in every memory layout, and most layouts are not contiguous."""
     plain = Case(shape=(3, 4), mask=Mask("bernoulli", 2))

@@ -9,18 +9,19 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from wavemae.properties import PROPERTIES, Claims, Subject, SuiteError, conduct
+from wavemae.properties import PROPERTIES, Case, Claims, Subject, SuiteError, conduct
 from wavemae.properties.clauses.renamed import RENAMED
 from wavemae.properties.clauses.situations import SITUATIONS
 from wavemae.properties.doors.causes import causes
 from wavemae.properties.doors.report import Cell, Table
 from wavemae.properties.inputs import covering, dimensions
 from wavemae.properties.inputs.dimensions import ARRAYS, Offered, levels_of, together
-from wavemae.properties.inputs.rows import case_of, rows
+from wavemae.properties.inputs.rows import case_of, rows, scattered, strided
 from wavemae.properties.judge import ambient
 from wavemae.properties.judge.broken import broken_calls
 from wavemae.properties.judge.contract import truth
 from wavemae.properties.judge.oracle import sum_of_squares
+from wavemae.properties.judge.situation import Situation
 from wavemae.properties.run.engine import effort
 
 from wavemae.models.losses import masked_mse, masked_sse
@@ -68,13 +69,13 @@ def test_every_three_levels_meet_in_the_deep_profile(array: str) -> None:
 )
 def test_only_what_is_offered_is_asked(offered: Offered) -> None:
     """What a subject does not offer stands in no row."""
-    for array in ARRAYS:
-        for row in rows(array, 0, offered):
-            case = case_of(row, 0)
-            assert case.function in offered.functions
-            assert case.effective_reduction in offered.reductions
-            assert {case.x_recon.dtype, case.x.dtype} <= set(offered.dtypes)
-            assert offered.gradients or not case.grads
+    arrays = [rows(array, 0, offered) for array in ARRAYS]
+    for row in itertools.chain(*arrays, scattered(offered, 0, 50), strided(offered, 0)):
+        case = case_of(row, 0)
+        assert case.function in offered.functions
+        assert case.effective_reduction in offered.reductions
+        assert {case.x_recon.dtype, case.x.dtype} <= set(offered.dtypes)
+        assert offered.gradients or not case.grads
 
 
 _UNDRAWN = [i for i in SITUATIONS if PROPERTIES[i].cases is None and not PROPERTIES[i].empty]
@@ -86,6 +87,19 @@ def test_a_few_cases_show_something(identifier: str) -> None:
     for seed in range(20):
         cases = SITUATIONS[identifier].cases(Offered(), effort("quick", seed))
         assert any(truth(case).selected for _, case in cases), seed
+
+
+def test_of_slow_cases_quick_asks_two_of_which_one_selects_something() -> None:
+    """Whatever cases a situation is about, if any of them selects anything."""
+    for number in range(40):
+
+        def only(case: Case, number: int = number) -> bool:
+            return truth(case).selected == 0 or (case.salt + number) % 4 == 0
+
+        found = Situation("slow", array="small", simplify=False, only=only)
+        asked = found.cases(Offered(), effort("quick", number))
+        assert len(asked) == 2
+        assert any(truth(case).selected for _, case in asked), number
 
 
 def test_cases_travel() -> None:
