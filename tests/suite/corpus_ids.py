@@ -256,7 +256,7 @@ IDS = """
     names_who_differs_from_x_recon
     all_faults_in_french workspace_returned_in_finally pool_warmed_at_import one_call_at_a_time
     reduction_in_a_global upstream_in_a_global what_came_of_another_argument
-    reduction_with_a_newline_accepted reach_taken_for_dense
+    reduction_with_a_newline_accepted reach_taken_for_dense reach_taken_for_dense_without_gradients
 """
 
 CLASSES = """
