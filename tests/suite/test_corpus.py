@@ -88,8 +88,12 @@ def test_every_wrong_entry_is_described() -> None:
 
 
 def test_programs_tell_wrong_from_right() -> None:
-    """The witnesses' programs, of a sample, run as the index says: alone they show it, or not."""
-    sample = [entry for entry in corpus.wrong if entry.clause != "C20"][::32]
+    """The witnesses' programs, of a sample, run as the index says: alone they show it, or not.
+
+    Where chance decides, a program shows it at one time and not at another.
+    """
+    sure = [entry for entry in corpus.wrong if entry.bug_class != "not-deterministic"]
+    sample = [entry for entry in sure if entry.clause != "C20"][::32]
     seen = {v.entry.id: v.answer for v in trial(index.seen, sample, seconds=120)}
     for entry in sample:
         assert entry.witness is not None
