@@ -272,12 +272,12 @@ def named(name: str) -> Layout:
     Raises:
         ValueError: there is none.
     """
+    if name in _NAMED:
+        return _NAMED[name]
     if given := re.fullmatch(r"strides_([1-9][0-9]*)_([1-9][0-9]*)", name):
         return _Strides(int(given[1]), int(given[2]))
-    if name not in _NAMED:
-        known = [*_NAMED, strides(1, 2)]
-        raise ValueError(f"layout must be one of {known}, or of other strides, got {name!r}")
-    return _NAMED[name]
+    known = [*_NAMED, strides(1, 2)]
+    raise ValueError(f"layout must be one of {known}, or of other strides, got {name!r}")
 
 
 def sources(layout: str, shape: tuple[int, ...]) -> NDArray[np.int64]:

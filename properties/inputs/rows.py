@@ -71,12 +71,18 @@ def for_many_threads(offered: Offered) -> tuple[Row, ...]:
 
 def _simplest(offered: Offered, reduction: Any, shape: tuple[int, int]) -> tuple[Row, ...]:
     """All but one position masked, the other levels as simple as offered; none without a call."""
-    levels = {name: offered.levels(name, given) for name, given in LEVELS.items()}
-    calls = [call for call in levels["call"] if call[1] == reduction]
-    if not (calls and all(levels.values())):
+    levels = _levels(offered)
+    calls = [call for call in levels.get("call", ()) if call[1] == reduction]
+    if not calls:
         return ()
     simplest = {name: given[0] for name, given in levels.items()}
     return ({**simplest, "call": calls[0], "mask": "all_but_one", "shape": shape},)
+
+
+def _levels(offered: Offered) -> dict[str, tuple[Any, ...]]:
+    """The levels that are offered of every dimension; nothing where one of them has none."""
+    levels = {name: offered.levels(name, given) for name, given in LEVELS.items()}
+    return levels if all(levels.values()) else {}
 
 
 def scattered(offered: Offered, seed: int, count: int) -> tuple[Row, ...]:
@@ -86,9 +92,9 @@ def scattered(offered: Offered, seed: int, count: int) -> tuple[Row, ...]:
     numbers among them.
     """
     chance = random.Random(seed)
-    levels = {name: offered.levels(name, given) for name, given in LEVELS.items()}
+    levels = _levels(offered)
     found: list[Row] = []
-    while len(found) < count and all(levels.values()):
+    while len(found) < count and levels:
         row = {name: chance.choice(given) for name, given in levels.items()}
         if chance.random() < 0.5:
             row |= {"x_recon": "contiguous", "x": "contiguous", "mask layout": "contiguous"}
@@ -112,14 +118,16 @@ def strided(offered: Offered, seed: int) -> tuple[Row, ...]:
     there are elements, of all shapes up to eight by eight; of one shape there are all up to six.
     """
     chance = random.Random(seed)
-    levels = {name: offered.levels(name, given) for name, given in LEVELS.items()}
+    levels = _levels(offered)
+    if not levels:
+        return ()
     levels |= dict.fromkeys(("x_recon", "x", "mask layout"), ("contiguous",))
     dtypes = offered.levels("dtypes", FEW_DTYPES)
     tricky = itertools.product(*(range(2, 9),) * 2, *(range(2, 8),) * 2, dtypes)
     asked = [((a, b), *more) for a, b, *more in tricky if extent((a, b), *more[:2]) == a * b]
     asked += [((3, 5), p, q, chance.choice(dtypes)) for p in range(1, 7) for q in range(1, 7)]
     found: list[Row] = []
-    for shape, step, hop, pair in sorted(asked) if all(levels.values()) else ():
+    for shape, step, hop, pair in sorted(asked):
         row = {name: chance.choice(given) for name, given in levels.items()}
         row |= {"shape": shape, "alike": strides(step, hop), "dtypes": pair}
         found.append(row if together(row) else {**row, "born": "leaf"})
