@@ -96,6 +96,7 @@ def verdicts(found: dict[str, Any], workers: int | None) -> Iterator[dict[str, A
 
     What `found` has already stays. It is yielded whole every now and then, and every check is asked
     of every eighth entry before the next ones, so that a run which was ended early is a sample.
+    Right losses come first: they take longest, and would leave a core idle at the end.
     """
     for name, checker in CHECKERS.items():
         known = found.setdefault(name, {"entries": {}})
@@ -105,7 +106,7 @@ def verdicts(found: dict[str, Any], workers: int | None) -> Iterator[dict[str, A
         for name, checker in CHECKERS.items():
             known = found[name]["entries"]
             right = corpus.right[:: RIGHT_EVERY.get(name, 1)]
-            asked = [*corpus.wrong[start::STRIDE], *(FUSED, *right)[start::STRIDE]]
+            asked = [*(FUSED, *right)[start::STRIDE], *corpus.wrong[start::STRIDE]]
             left = [entry for entry in asked if entry.id not in known]
             started, limit = time.monotonic(), SECONDS.get(name, 60.0)
             for verdict in trial(checker, left, seconds=limit, workers=workers, preload=PRELOAD):

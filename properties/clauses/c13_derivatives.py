@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor
 
 from ..inputs.cases import NAMES, Case, Inputs
-from ..inputs.grids import GRADS, SAME_PAIRS, gradcheck_cases, small_grid
+from ..inputs.grids import GRADS, SAME_PAIRS, gradcheck_cases, largest_grid, small_grid
 from ..judge import acts, answers, claims, derivatives
 from ..judge.bits import same_bits
 from ..judge.claims import unless_refused
@@ -30,13 +32,16 @@ from .situations import situation
     grid=lambda effort: (
         _in_some_layout(number, case)
         for number, case in enumerate(
-            small_grid(
-                effort,
-                shapes=((1, 1), (2, 3), (33, 40)),
-                patterns=("full", "bernoulli"),
-                pairs=(*SAME_PAIRS, ("float16", "float32")),
-                grads=GRADS,
-                share=4,
+            itertools.chain(
+                small_grid(
+                    effort,
+                    shapes=((1, 1), (2, 3), (33, 40)),
+                    patterns=("full", "bernoulli"),
+                    pairs=(*SAME_PAIRS, ("float16", "float32")),
+                    grads=GRADS,
+                    share=4,
+                ),
+                largest_grid(effort, shapes=((301, 299),), grads=GRADS),
             )
         )
     ),
@@ -113,13 +118,16 @@ def gradgradcheck(probe: Probe, case: Case) -> None:
     rationale="zero_grad() and clipping write into gradients while the graph is still there.",
     catches="one buffer, or a lazily negated view of it, for both inputs; a kept buffer handed out",
     needs=GRADIENTS,
-    grid=lambda effort: small_grid(
-        effort,
-        shapes=((1, 1), (2, 3), (33, 40)),
-        patterns=("full", "bernoulli"),
-        pairs=SAME_PAIRS,
-        grads=(("x_recon", "x"), ("x_recon",)),
-        share=4,
+    grid=lambda effort: itertools.chain(
+        small_grid(
+            effort,
+            shapes=((1, 1), (2, 3), (33, 40)),
+            patterns=("full", "bernoulli"),
+            pairs=SAME_PAIRS,
+            grads=(("x_recon", "x"), ("x_recon",)),
+            share=4,
+        ),
+        largest_grid(effort, shapes=((301, 299),), grads=GRADS[:2]),
     ),
 )
 def own_memory(probe: Probe, case: Case) -> None:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 
 from torch import Tensor
 
 from ..inputs.cases import Case
-from ..inputs.grids import GRADS, SAME_PAIRS, small_grid
+from ..inputs.effort import Effort
+from ..inputs.grids import GRADS, SAME_PAIRS, largest_grid, small_grid
 from ..judge import acts, claims, without_data
 from ..judge.probe import Probe
 from ..judge.violation import Violation
 from .registry import prop
+
+
+def _beyond_a_million(effort: Effort) -> Iterator[Case]:
+    return largest_grid(effort, shapes=((1025, 1025),), grads=((), ("x_recon", "x")))
 
 
 def _called(
@@ -61,12 +67,15 @@ def _of_its_kind(probe: Probe, found: acts.Found, device: str) -> None:
     catches="`.item()`, `if mask.any()`, boolean indexing: whatever asks for data, in second "
     "order too",
     needs=("data_independent",),
-    grid=lambda effort: small_grid(
-        effort,
-        share=12,
-        shapes=((2, 3), (0, 3), (3, 0), (1, 1), (300, 300)),
-        patterns=("bernoulli",),
-        grads=((), *GRADS),
+    grid=lambda effort: itertools.chain(
+        small_grid(
+            effort,
+            share=12,
+            shapes=((2, 3), (0, 3), (3, 0), (1, 1), (300, 300)),
+            patterns=("bernoulli",),
+            grads=((), *GRADS),
+        ),
+        _beyond_a_million(effort),
     ),
 )
 def meta(probe: Probe, case: Case) -> None:
@@ -82,13 +91,16 @@ def meta(probe: Probe, case: Case) -> None:
     catches="data-dependent branches and shapes that meta tensors happen to survive; other "
     "dtypes on devices that nobody tried",
     needs=("data_independent",),
-    grid=lambda effort: small_grid(
-        effort,
-        share=2,
-        shapes=((2, 3), (3, 1), (300, 300)),
-        patterns=("bernoulli",),
-        grads=((), *GRADS),
-        pairs=SAME_PAIRS,
+    grid=lambda effort: itertools.chain(
+        small_grid(
+            effort,
+            share=2,
+            shapes=((2, 3), (3, 1), (300, 300)),
+            patterns=("bernoulli",),
+            grads=((), *GRADS),
+            pairs=SAME_PAIRS,
+        ),
+        _beyond_a_million(effort),
     ),
 )
 def fake(probe: Probe, case: Case) -> None:
@@ -109,12 +121,15 @@ def fake(probe: Probe, case: Case) -> None:
     catches="`.item()`, `bool(mask.any())`, `nonzero`, boolean indexing; branches on what "
     "NumPy, or a pointer, tells of the data",
     needs=("data_independent",),
-    grid=lambda effort: small_grid(
-        effort,
-        shapes=((2, 3), (1, 1), (300, 300)),
-        grads=((), ("x_recon", "x")),
-        pairs=SAME_PAIRS,
-        patterns=("full", "empty", "bernoulli"),
+    grid=lambda effort: itertools.chain(
+        small_grid(
+            effort,
+            shapes=((2, 3), (1, 1), (300, 300)),
+            grads=((), ("x_recon", "x")),
+            pairs=SAME_PAIRS,
+            patterns=("full", "empty", "bernoulli"),
+        ),
+        _beyond_a_million(effort),
     ),
 )
 def no_host_sync(probe: Probe, case: Case) -> None:

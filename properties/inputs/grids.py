@@ -127,12 +127,20 @@ def sized_grid(
     return thinned(cases, effort)
 
 
-def largest_grid(effort: Effort) -> Iterator[Case]:
-    """More than 2²² elements, tall, flat and square, with NaN outside; not if quick."""
-    shapes = ((2**21 + 1, 2), (3, 2**21 - 1), (2050, 2049))
-    for number, shape in enumerate(() if effort.quick else shapes, effort.seed):
+LARGEST = ((2**21 + 1, 2), (3, 2**21 - 1), (2050, 2049))  # more than 2²²: tall, flat and square
+
+
+def largest_grid(
+    effort: Effort,
+    *,
+    shapes: Sequence[tuple[int, int]] = LARGEST,
+    grads: Sequence[tuple[str, ...]] = ((),),
+) -> Iterator[Case]:
+    """One case of each large shape and each of `grads`, with NaN outside; none if quick."""
+    asked = () if effort.quick else itertools.product(shapes, grads)
+    for number, (shape, wanted) in enumerate(asked, effort.seed):
         pair = (("float32", "float32"), ("bfloat16", "float16"), ("float16", "float32"))[number % 3]
         x_recon, x = (Operand(d, Lattice(number + n), outside=NAN) for n, d in enumerate(pair))
         function, reduction = CALLS[number % len(CALLS)]
         mask = Mask("bernoulli", number)
-        yield Case(function, reduction, shape, x_recon, x, mask, salt=number)
+        yield Case(function, reduction, shape, x_recon, x, mask, grads=wanted, salt=number)

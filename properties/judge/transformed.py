@@ -95,8 +95,13 @@ def jvp(call: Call, inputs: Any, seed: int, hidden: bool) -> Found:
 
 
 def dual_numbers(call: Call, inputs: Any, names: Names, seed: int, hidden: bool) -> Found:
-    """Dual numbers on the named inputs; the tangents stay as they are."""
+    """Dual numbers on the named inputs; the tangents stay as they are.
+
+    With an even seed the other one requires grad, as parameters do whose tangent nobody asked for.
+    """
     x_recon, x, mask = detached(inputs)
+    for name, tensor in (("x_recon", x_recon), ("x", x)):
+        tensor.requires_grad_(name not in names and seed % 2 == 0)
     given = tangents(inputs, seed, hidden, far=seed % 3 != 0)
     pairs = list(zip(("x_recon", "x"), (x_recon, x), given, strict=True))
     with forward_ad.dual_level():

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 from torch.autograd.function import once_differentiable
+from torch.utils.checkpoint import checkpoint
 
 from .catalogue import mutant
 from .pieces.autograd import (
@@ -253,6 +254,17 @@ def second_order_wrong_in_half(x_recon, x, mask):
 @_second_order_doubled
 def second_order_wrong_if_large(x_recon, x, mask):
     return mask.numel() > 4000
+
+
+@mutant(
+    "C13",
+    "beside an x_recon that requires grad, x is a mere target: detached, its tangent is lost",
+    "C13-forward-mode",
+)
+def target_detached(x_recon, x, mask, reduction):
+    if x_recon.requires_grad and not x.requires_grad:
+        x = x.detach()
+    return right(x_recon, x, mask, reduction)
 
 
 @mutant("C13", "forward mode forgets the tangent of x", "C13-forward-mode")
@@ -1011,3 +1023,15 @@ class _UnpackedOnce(Kernel):
 )
 def unpacked_once_for_a_kept_graph(x_recon, x, mask, reduction):
     return run(_UnpackedOnce, x_recon, x, mask, reduction)
+
+
+@mutant(
+    "C13",
+    "large batches are computed again in backward, from inputs that the checkpoint does not watch",
+    "C13-changed-inputs",
+)
+def computed_again_in_backward(x_recon, x, mask, reduction):
+    if not (ordinary(x_recon, x, mask) and mask.numel() >= LARGE and torch.is_grad_enabled()):
+        return right(x_recon, x, mask, reduction)
+    loss = functools.partial(right, x_recon, x, mask, reduction)
+    return checkpoint(loss, use_reentrant=False, preserve_rng_state=False)

@@ -59,6 +59,20 @@ def indexed_before_subtracting(x_recon, x, mask, reduction):
     return scaled((wide_recon - wide_x).square().sum(), mask, reduction)
 
 
+@mutant(
+    "C17",
+    "boolean index from a million positions on, where leaving out what is not masked pays",
+    "C17-meta",
+    "C17-fake",
+    "C17-no-host-sync",
+)
+def indexed_if_large(x_recon, x, mask, reduction):
+    if torch.compiler.is_compiling() or mask.numel() < 2**20:
+        return right(x_recon, x, mask, reduction)
+    wide_recon, wide_x = widened(x_recon, x)
+    return scaled((wide_recon - wide_x)[mask].square().sum(), mask, reduction)
+
+
 @mutant("C17", "positions looked up with nonzero", "C17-meta")
 def gathered_by_nonzero(x_recon, x, mask, reduction):
     rows, columns = mask.nonzero(as_tuple=True)
