@@ -261,7 +261,7 @@ def second_order_wrong_if_large(x_recon, x, mask):
     "beside an x_recon that requires grad, x is a mere target: detached, its tangent is lost",
     "C13-forward-mode",
 )
-def target_detached(x_recon, x, mask, reduction):
+def mere_target_detached(x_recon, x, mask, reduction):
     if x_recon.requires_grad and not x.requires_grad:
         x = x.detach()
     return right(x_recon, x, mask, reduction)

@@ -257,6 +257,7 @@ IDS = """
     all_faults_in_french workspace_returned_in_finally pool_warmed_at_import one_call_at_a_time
     reduction_in_a_global upstream_in_a_global what_came_of_another_argument
     reduction_with_a_newline_accepted reach_taken_for_dense reach_taken_for_dense_without_gradients
+    mere_target_detached computed_again_in_backward indexed_if_large
 """
 
 CLASSES = """
