@@ -166,7 +166,7 @@ _NAMED = {
         gradient_buffer_shared_between_calls interleaved_call_replaces_inputs
         interleaved_call_replaces_count inputs_kept_without_version_check gradients_share_memory
         gradient_handed_out_twice backward_scale_shared_by_threads
-        scale_left_in_calling_thread hook_masks_the_whole_gradient""",
+        scale_left_in_calling_thread hook_masks_the_whole_gradient computed_again_in_backward""",
     "input-changed": "tangent_overwritten",
     "kept-alive": "last_inputs_kept losses_collected",
     "layout": """gradient_in_memory_order gradient_of_expanded_input_summed_twice
