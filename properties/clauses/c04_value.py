@@ -10,7 +10,7 @@ import torch
 
 from ..inputs.cases import DTYPES, REDUCTIONS, Case
 from ..inputs.effort import Effort
-from ..inputs.grids import CALLS, SAME_PAIRS, largest_grid, sized_grid, small_grid, thinned
+from ..inputs.grids import CALLS, SAME_PAIRS, large_grid, sized_grid, small_grid, thinned
 from ..inputs.masks import Mask
 from ..inputs.operands import Operand
 from ..inputs.strategies import cases, special
@@ -30,7 +30,7 @@ from .situations import TWO_TRAITS, situation
     statement="The value is right at sizes around powers of two, for masks that single out few.",
     rationale="Vectors, blocks and threads begin and end there; one element left out must show.",
     catches="kernel tails dropped or counted twice; code paths that only large inputs take",
-    grid=lambda effort: itertools.chain(sized_grid(effort, repeat=2), largest_grid(effort)),
+    grid=lambda effort: itertools.chain(sized_grid(effort, repeat=2), large_grid(effort)),
 )
 def sizes(probe: Probe, case: Case) -> None:
     loss, inputs = probe.loss(case)

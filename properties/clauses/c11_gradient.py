@@ -13,7 +13,7 @@ from ..inputs.grids import (
     GRADS,
     SAME_PAIRS,
     gradcheck_cases,
-    largest_grid,
+    large_grid,
     sized_grid,
     small_grid,
 )
@@ -45,7 +45,7 @@ UPSTREAMS = (1.0, -2.5, 3.0, 0.0, 2.0**-6)
             grads=("x_recon", "x"),
             largest=2**18,
         ),
-        largest_grid(effort),
+        large_grid(effort),
     ),
 )
 def sizes(probe: Probe, case: Case) -> None:

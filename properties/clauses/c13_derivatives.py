@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..inputs.cases import NAMES, Case, Inputs
-from ..inputs.grids import GRADS, SAME_PAIRS, gradcheck_cases, largest_grid, small_grid
+from ..inputs.grids import GRADS, SAME_PAIRS, gradcheck_cases, large_grid, small_grid
 from ..judge import acts, answers, claims, derivatives
 from ..judge.bits import same_bits
 from ..judge.claims import unless_refused
@@ -41,7 +41,7 @@ from .situations import situation
                     grads=GRADS,
                     share=4,
                 ),
-                largest_grid(effort, shapes=((301, 299),), grads=GRADS),
+                large_grid(effort, shapes=((301, 299),), grads=GRADS),
             )
         )
     ),
@@ -127,7 +127,7 @@ def gradgradcheck(probe: Probe, case: Case) -> None:
             grads=(("x_recon", "x"), ("x_recon",)),
             share=4,
         ),
-        largest_grid(effort, shapes=((301, 299),), grads=GRADS[:2]),
+        large_grid(effort, shapes=((301, 299),), grads=GRADS[:2]),
     ),
 )
 def own_memory(probe: Probe, case: Case) -> None:

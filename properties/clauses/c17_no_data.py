@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..inputs.cases import Case
 from ..inputs.effort import Effort
-from ..inputs.grids import GRADS, SAME_PAIRS, largest_grid, small_grid
+from ..inputs.grids import GRADS, SAME_PAIRS, large_grid, small_grid
 from ..judge import acts, claims, without_data
 from ..judge.probe import Probe
 from ..judge.violation import Violation
@@ -17,7 +17,7 @@ from .registry import prop
 
 
 def _beyond_a_million(effort: Effort) -> Iterator[Case]:
-    return largest_grid(effort, shapes=((1025, 1025),), grads=((), ("x_recon", "x")))
+    return large_grid(effort, shapes=((1025, 1025),), grads=((), ("x_recon", "x")))
 
 
 def _called(

@@ -130,7 +130,7 @@ def sized_grid(
 LARGEST = ((2**21 + 1, 2), (3, 2**21 - 1), (2050, 2049))  # more than 2²²: tall, flat and square
 
 
-def largest_grid(
+def large_grid(
     effort: Effort,
     *,
     shapes: Sequence[tuple[int, int]] = LARGEST,
